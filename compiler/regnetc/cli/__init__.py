@@ -1,0 +1,95 @@
+"""The command line: the only place that prints, exits, or reaches for the runtime."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .. import __version__
+from . import console
+
+# Where each verb lives; a verb's module is imported when it is called for.
+_VERBS = {
+    "check": "check",
+    "compile": "compile",
+    "show": "show",
+    "explain": "explain",
+    "fmt": "fmt",
+    "diff": "diff",
+    "run": "run",
+    "predict": "predict",
+    "zoo": "zoo",
+}
+_HELP = {
+    "check": "Say everything that is wrong with specs.",
+    "compile": "Write the PyTorch module of each model.",
+    "show": "Show a network, or what is known of it on the way there.",
+    "explain": "Show how each width and depth came about.",
+    "fmt": "Lay out specs in the one layout.",
+    "diff": "Compare two networks or spaces by meaning.",
+    "run": "Verify, count, time, evaluate or train a generated module.",
+    "predict": "Say what is on images.",
+    "zoo": "List the shipped networks; `zoo verify` recounts every published row.",
+}
+
+
+class App(click.Group):
+    """Verbs that load on demand, and one place where a user's mistake becomes a message."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = import_module(f".{_VERBS[cmd_name]}", __name__)
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_HELP.items()))
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        console.prepare()
+        standalone = kwargs.pop("standalone_mode", True)
+        try:
+            code = super().main(*args, standalone_mode=False, **kwargs)
+        except click.exceptions.Exit as e:
+            code = e.exit_code
+        except click.Abort:
+            console.say_error("stopped", "stopped by Ctrl-C")
+            code = 130
+        except click.ClickException as e:
+            console.say_usage(e)
+            code = e.exit_code
+        except KeyboardInterrupt:
+            console.say_error("stopped", "stopped by Ctrl-C")
+            code = 130
+        except BrokenPipeError:
+            console.hush()
+            code = 0
+        except Exception as e:
+            code = console.say_problem(e)
+            if code is None:
+                raise
+        if not standalone:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="regnetc", message="%(prog)s %(version)s")
+def main() -> None:
+    """A compiler for network design spaces: .regnet specs in, standalone PyTorch modules out.
+
+    \b
+    regnetc compile spec/x400mf.regnet
+    regnetc run generated/x400mf.py --eval
+    """
+
+
+__all__ = ["main"]

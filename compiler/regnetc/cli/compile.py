@@ -1,0 +1,209 @@
+"""`regnetc compile`: specs to modules, written whole or not at all."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from regnetc_runtime import files
+from regnetc_runtime.problems import Problem
+
+from .. import claims, ir
+from ..diagnostics import Diagnostic, has_errors, printable
+from ..driver import Checked, check_file, modules
+from ..emit import emit
+from ..limits import GENERATED_BYTES
+from ..names import module_name
+from ..network import Network
+from ..program import UnreadableError, read_bytes
+from ..verify import UnverifiedError, is_ours, verify
+from . import console
+from .targets import read_ir
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file to be written: where it goes, what it holds, whether that is news."""
+
+    spec: str
+    path: Path
+    text: str
+    network: Network
+    old: bytes | None
+
+    @property
+    def stale(self) -> bool:
+        return self.old != self.text.encode()
+
+
+@click.command("compile")
+@click.argument("specs", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("-o", "--out", "folder", type=click.Path(file_okay=False, path_type=Path), default=Path("generated"), show_default=True, help="Folder that the modules go to.")
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 where a file is missing or stale.")
+@click.option("--emit", "form", type=click.Choice(["python", "ir"]), default="python", show_default=True, help="What is written.")
+@click.option("--force", is_flag=True, help="Write over files that regnetc did not write.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def command(specs: tuple[str, ...], folder: Path, only_check: bool, form: str, force: bool, as_json: bool) -> None:  # fmt: skip
+    """Write the PyTorch module of each model.
+
+    \b
+    A spec with one model becomes OUT/<stem>.py, a spec with several one file for each.
+    Nothing is written unless every spec is sound.
+
+    \b
+    regnetc compile spec/x400mf.regnet
+    regnetc compile --check spec/*.regnet
+    """
+    outputs, problems = _outputs(specs, folder, form)
+    if not as_json or has_errors(problems):
+        console.show_problems(problems)
+    if has_errors(problems):
+        sys.exit(console.PROBLEMS)
+    if not outputs:
+        raise Problem("no-model", "there is no model to compile", help="a `space` is not emitted; write a `model` that extends it")
+    _distinct(outputs)
+    if only_check:
+        sys.exit(_report_stale(outputs, as_json=as_json))
+    for output in outputs:
+        if output.stale and not force:
+            _may_replace(output)
+    _make(folder)
+    for output in outputs:
+        if output.stale:
+            files.write(output.path, output.text.encode())
+    if as_json:
+        console.say_json([_data(o) for o in outputs])
+    else:
+        for output in outputs:
+            _say(output)
+
+
+def _outputs(specs: tuple[str, ...], folder: Path, form: str) -> tuple[list[Output], list[Diagnostic]]:
+    outputs: list[Output] = []
+    problems: list[Diagnostic] = []
+    for name in specs:
+        path = Path(name)
+        if path.suffix == ".json":
+            network = read_ir(path)
+            made = [(module_name(path.name.split(".")[0]) + ".py", emit(network), network)]
+        else:
+            checked: Checked = check_file(path)
+            problems.extend(p for p in checked.problems if p not in problems)
+            if checked.failed:
+                continue
+            made = [(m.file, m.text, m.network) for m in modules(checked, path)]
+        for file, text, network in made:
+            if form == "ir":
+                file, text = f"{Path(file).stem}.ir.json", ir.to_json(network) + "\n"
+            target = folder / file
+            outputs.append(Output(name, target, text, network, _present(target)))
+    return outputs, problems
+
+
+def _present(path: Path) -> bytes | None:
+    if not path.exists() and not path.is_symlink():
+        return None
+    try:
+        return read_bytes(path, GENERATED_BYTES)
+    except UnreadableError as e:
+        raise Problem("not-ours", f"{e}, and regnetc will not replace it", help="choose another folder with `-o`") from None
+
+
+def _distinct(outputs: list[Output]) -> None:
+    seen: dict[str, Output] = {}
+    for output in outputs:
+        first = seen.setdefault(str(output.path).lower(), output)
+        if first is not output and output.spec != first.spec:
+            raise Problem(
+                "names-collide", f"`{printable(first.spec)}` and `{printable(output.spec)}` both become `{printable(str(output.path))}`",
+                help="compile them into different folders with `-o`",
+            )  # fmt: skip
+
+
+def _may_replace(output: Output) -> None:
+    """Refuse to lose what regnetc did not write, or what somebody changed since."""
+    if output.old is None:
+        return
+    shown = printable(str(output.path))
+    remedy = "choose another folder with `-o`, or insist with `--force`"
+    if output.path.suffix == ".json":
+        try:
+            ir.from_json(output.old.decode("utf-8", "replace"))
+        except ir.IRError:
+            raise Problem("not-ours", f"`{shown}` was not written by regnetc", help=remedy) from None
+        return
+    if not is_ours(output.old):
+        raise Problem("not-ours", f"`{shown}` was not written by regnetc", help=remedy)
+    try:
+        verify(output.old)
+    except UnverifiedError as e:
+        if e.name != "other-version":
+            message = f"`{shown}` was changed by hand since regnetc wrote it"
+            raise Problem("edited", message, help="keep your changes elsewhere, then insist with `--force`") from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        shown = printable(str(folder))
+        raise Problem("cannot-write", f"the folder `{shown}` cannot be made: {e.strerror}", help="choose another with `-o`") from None
+
+
+def _report_stale(outputs: list[Output], *, as_json: bool) -> int:
+    stale = [o for o in outputs if o.stale]
+    if as_json:
+        console.say_json([{**_data(o), "written": False, "stale": o.stale} for o in outputs])
+        return console.PROBLEMS if stale else console.OK
+    for output in stale:
+        shown = printable(str(output.path))
+        if output.old is None:
+            click.echo(f"missing {shown}: `regnetc compile {printable(output.spec)}` writes it", err=True)
+        else:
+            click.echo(f"stale {shown}: `regnetc compile {printable(output.spec)}` mends it", err=True)
+            for line in _first_difference(output):
+                click.echo(f"  {line}", err=True)
+    if not stale:
+        click.echo(f"{len(outputs)} {'file is' if len(outputs) == 1 else 'files are'} up to date")
+    return console.PROBLEMS if stale else console.OK
+
+
+def _first_difference(output: Output) -> list[str]:
+    old = (output.old or b"").decode("utf-8", "replace").split("\n")
+    lines = difflib.unified_diff(old, output.text.split("\n"), lineterm="", n=0)
+    changed = [line for line in lines if not line.startswith(("---", "+++"))]
+    return [printable(line, 120) for line in changed[:5]]
+
+
+def _data(output: Output) -> dict[str, Any]:
+    network = output.network
+    return {
+        "name": network.name,
+        "spec": output.spec,
+        "path": str(output.path),
+        "written": output.stale,
+        "image": network.image,
+        "counts": network.counts.as_dict(),
+        "published": [asdict(row) for row in claims.reconcile(network)],
+    }
+
+
+def _say(output: Output) -> None:
+    network, counts = output.network, output.network.counts
+    verb = "wrote" if output.stale else "unchanged"
+    click.echo(f"{verb} {printable(str(output.path))}")
+    click.echo(
+        f"  {network.name}: {counts.params:,} params, {counts.pycls:,} flops (pycls), "
+        f"{counts.acts:,} acts at {network.image} x {network.image}"
+    )
+    for row in claims.reconcile(network):
+        way = f" ({row.counting})" if row.field == "flops" else ""
+        line = f"  {printable(row.source) or 'published'} {row.field} {row.printed}: {row.verdict}, ours {row.ours:,}{way}"
+        click.echo(line)
+    errata = {row.erratum for row in claims.reconcile(network) if row.verdict == "erratum"}
+    for erratum in sorted(errata):
+        click.echo(f"  erratum: {printable(erratum, 400)}")

@@ -1,0 +1,83 @@
+"""`regnetc diff`: two networks or two spaces, compared by what they mean."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from regnetc_runtime.problems import Problem
+
+from ..network import Network
+from ..scopes import Scope
+from . import console
+from .show import scope_rows
+from .targets import find
+
+
+@click.command("diff")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def command(a: str, b: str, as_json: bool) -> None:
+    """Compare two networks, or two spaces; A and B are FILE[:NAME], an IR or a generated module.
+
+    Exit 0 if they are the same network, 1 if they differ.
+
+    \b
+    regnetc diff spec/x400mf.regnet spec/x800mf.regnet
+    regnetc diff spec/x400mf.regnet generated/x400mf.py
+    """
+    one, two = find(a), find(b)
+    if one.network is not None and two.network is not None:
+        rows = differences(one.network, two.network)
+        names = (one.network.name, two.network.name)
+    elif one.network is None and two.network is None and one.scope is not None and two.scope is not None:
+        rows = _scope_differences(one.scope, two.scope)
+        names = (one.scope.declaration.name.text, two.scope.declaration.name.text)
+    else:
+        raise Problem("not-comparable", "a network and a space cannot be compared", help="name two models, or two spaces")
+    if as_json:
+        console.say_json({"a": names[0], "b": names[1], "differences": [{"what": w, "a": x, "b": y} for w, x, y in rows]})
+    elif not rows:
+        click.echo(f"{names[0]} and {names[1]} are the same")
+    else:
+        table = console.table()
+        table.add_column("")
+        table.add_column(names[0], justify="right")
+        table.add_column(names[1], justify="right")
+        for what, x, y in rows:
+            table.add_row(what, _cell(x), _cell(y))
+        console.rich_console().print(table)
+    sys.exit(console.PROBLEMS if rows else console.OK)
+
+
+def _cell(x: Any) -> str:
+    return "-" if x is None else f"{x:,}" if isinstance(x, int) else str(x)
+
+
+def differences(a: Network, b: Network) -> list[tuple[str, Any, Any]]:
+    """What two networks do not share: parameters, parts, stages, costs by part and in all."""
+    x, y = _facts(a), _facts(b)
+    return [(k, x.get(k), y.get(k)) for k in {**x, **y} if x.get(k) != y.get(k)]
+
+
+def _facts(n: Network) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "block": n.block, "activation": n.activation, "image": n.image, "channels": n.channels,
+        "classes": n.classes, "rounding": n.rounding, **dict(n.parameters), "stem type": n.stem.type,
+        "stem w": n.stem.w, "head conv": n.head or None, "stages": len(n.stages),
+    }  # fmt: skip
+    for i, s in enumerate(n.stages, 1):
+        values = {"w": s.w, "d": s.d, "stride": s.stride, "b": s.b, "inner": s.inner, "g": s.g, "se": ", ".join(map(str, sorted(set(s.se))))}
+        facts |= {f"{k}[{i}]": v for k, v in values.items()}
+    for part in n.parts():
+        counts = n.counts_of(part.tally)
+        facts |= {f"{part.name} params": counts.params, f"{part.name} flops (pycls)": counts.pycls}
+    facts |= {f"total {k}": v for k, v in n.counts.as_dict().items()}
+    return facts
+
+
+def _scope_differences(a: Scope, b: Scope) -> list[tuple[str, Any, Any]]:
+    x, y = ({line: owner for line, owner, _ in scope_rows(s)} for s in (a, b))
+    return [(line, x.get(line), y.get(line)) for line in {**x, **y} if (line in x) != (line in y)]

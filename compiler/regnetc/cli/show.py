@@ -1,0 +1,159 @@
+"""`regnetc show`: a network as a table, or what any stage of the compiler knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from typing import Any
+
+import click
+from regnetc_runtime.problems import Problem
+
+from .. import claims, ir
+from ..diagnostics import Span, printable
+from ..network import Network
+from ..scopes import Scope
+from . import console
+from .targets import find
+
+
+@click.command("show")
+@click.argument("target", metavar="FILE[:NAME]")
+@click.option("--after", type=click.Choice(["parse", "scope", "resolve", "ir"]), default="resolve", show_default=True, help="Stop after this stage of the compiler.")
+@click.option("--image", type=click.IntRange(1, 8192), help="Count at this image size instead of the network's own.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def command(target: str, after: str, image: int | None, as_json: bool) -> None:
+    """Show a network: a spec's model, an IR file or a generated module.
+
+    \b
+    regnetc show spec/x400mf.regnet
+    regnetc show --after scope spec/families.regnet:RegNetX
+    regnetc show --json generated/x400mf.py
+    """
+    found = find(target)
+    if after in ("parse", "scope") and found.scope is None:
+        raise Problem("no-spec", f"an IR has no stage `{after}`", help="name the spec")
+    if after == "parse" and found.scope is not None:
+        console.say_json(_tree(found.scope.declaration))
+    elif (after == "scope" or found.network is None) and found.scope is not None:
+        _show_scope(found.scope, as_json=as_json)
+    elif found.network is not None and after == "ir":
+        click.echo(ir.to_json(found.network))
+    elif found.network is not None and as_json:
+        console.say_json(_data(found.network, image))
+    elif found.network is not None:
+        _show_network(found.network, image or found.network.image)
+
+
+def _data(network: Network, image: int | None) -> dict[str, Any]:
+    data = ir.to_data(network)
+    if image is not None:
+        data |= {"image": image, "counts": network.counts_at(image).as_dict()}
+    return data
+
+
+def _tree(node: Any) -> Any:
+    """A syntax tree as JSON: each node's kind, place and fields."""
+    if is_dataclass(node) and not isinstance(node, Span):
+        out: dict[str, Any] = {"node": type(node).__name__}
+        for f in fields(node):
+            value = getattr(node, f.name)
+            if isinstance(value, Span):
+                line, column = value.source.position(value.start)
+                out["at"] = f"{line}:{column}"
+            else:
+                out[f.name] = _tree(value)
+        return out
+    if isinstance(node, tuple):
+        return [_tree(x) for x in node]
+    return str(node) if isinstance(node, Fraction) else node
+
+
+def scope_rows(scope: Scope) -> list[tuple[str, str, str]]:
+    """Every line that holds in a scope: the line, the declaration that says it, its place."""
+    rows = []
+    for (name, staged), binding in sorted(scope.bindings.items()):
+        mark = "default " if binding.fix.default else ""
+        what = f"{name}[i]" if staged else name
+        rows.append((f"{mark}{what} = {_one_line(binding.fix.value.span)}", binding.owner.name.text, _place(binding.fix.span)))
+    for owner, line in scope.requirements():
+        rows.append((_one_line(line.span), owner.name.text, _place(line.span)))
+    for owner, draw in scope.draws():
+        rows.append((_one_line(draw.span), owner.name.text, _place(draw.span)))
+    return rows
+
+
+def _one_line(span: Span) -> str:
+    return " ".join(printable(span.text.replace("\n", " "), 300).split())
+
+
+def _place(span: Span) -> str:
+    line, _ = span.source.position(span.start)
+    return f"{span.source.name}:{line}"
+
+
+def _show_scope(scope: Scope, *, as_json: bool) -> None:
+    rows = scope_rows(scope)
+    declaration = scope.declaration
+    if as_json:
+        lineage = [d.name.text for d in scope.lineage]
+        lines = [{"line": line, "from": owner, "at": at} for line, owner, at in rows]
+        console.say_json({"name": declaration.name.text, "kind": declaration.kind, "lineage": lineage, "lines": lines})
+        return
+    out = console.rich_console()
+    out.print(f"{declaration.kind} {declaration.name.text}", style="bold")
+    out.print(" < ".join(d.name.text for d in reversed(scope.lineage)))
+    out.print()
+    table = console.table()
+    for column in ("line", "said by", "at"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _show_network(n: Network, image: int) -> None:
+    out = console.rich_console()
+    out.print(f"{n.name}", style="bold")
+    out.print(f"{n.block} blocks, {n.activation}, {image} x {image} pixels, {n.channels} channels, {n.classes:,} classes")
+    out.print(f"  {_written(n)}")
+    out.print()
+    out.print(_parts_table(n, image))
+    out.print()
+    counts = n.counts_at(image)
+    out.print(
+        f"flops by convention: macs {counts.macs:,}, pycls {counts.pycls:,}, fvcore {counts.fvcore:,}, "
+        f"mmcv {counts.mmcv:,}, torch2 {counts.torch2:,}"
+    )
+    for row in claims.reconcile(n):
+        way = f", counted as {row.counting}" if row.field == "flops" else ""
+        out.print(f"{printable(row.source) or 'published'}: {row.field} {row.printed} {row.verdict} (ours {row.ours:,}{way})")
+
+
+def _written(n: Network) -> str:
+    written = ", ".join(f"{k} = {v}" for k, v in n.parameters)
+    return written or "stages written out one by one"
+
+
+def _parts_table(n: Network, image: int) -> Any:
+    table = console.table()
+    for column in ("part", "output", "w", "inner", "d", "stride", "g", "se", "params", "flops (pycls)", "acts"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    parts = n.parts(image)
+    for k, part in enumerate(parts):
+        counts = n.counts_of(part.tally)
+        costs = [f"{counts.params:,}", f"{counts.pycls:,}", f"{counts.acts:,}"]
+        side = f"{part.side} x {part.side}"
+        if part.name == "stem":
+            table.add_row("stem", side, f"{n.stem.w:,}", "-", "-", "-", "-", "-", *costs)
+        elif part.name == "head":
+            table.add_row("head", side, f"{n.classes:,}", "-", "-", "-", "-", "-", *costs)
+        else:
+            s = n.stages[k - 1]
+            se = "-" if not s.se[0] else str(s.se[0]) if s.d == 1 else f"{s.se[0]}, {s.se[-1]}"
+            table.add_row(part.name, side, f"{s.w:,}", f"{s.inner:,}", str(s.d), str(s.stride), str(s.g), se, *costs)
+    total = n.counts_at(image)
+    table.add_row("total", *[""] * 7, f"{total.params:,}", f"{total.pycls:,}", f"{total.acts:,}", style="bold")
+    return table
+
+

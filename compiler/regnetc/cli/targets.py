@@ -1,0 +1,106 @@
+"""What FILE and FILE:NAME mean: a model or a space of a spec, an IR, or a generated file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from regnetc_runtime.problems import Problem
+
+from .. import ir
+from ..diagnostics import listed, printable
+from ..driver import Checked, check_file
+from ..emit import own_ir
+from ..limits import GENERATED_BYTES, IR_BYTES
+from ..network import Network
+from ..program import read_bytes
+from ..resolve import Resolution
+from ..scopes import Scope
+from ..vocabulary import nearest_word
+from . import console
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was named: a network where it is one, with the spec behind it where that was given."""
+
+    network: Network | None
+    resolution: Resolution | None = None
+    scope: Scope | None = None
+
+
+def find(text: str) -> Target:
+    """The target of a command. Raises Problem or UnreadableError with what to do."""
+    path, name = _split(text)
+    if path.suffix == ".json":
+        return Target(read_ir(path))
+    if path.suffix == ".py":
+        return Target(_carried(path))
+    checked = check_file(path)
+    if checked.failed:
+        console.show_problems(checked.problems)
+        raise Problem("has-errors", f"`{printable(str(path))}` has errors", help="mend them first")
+    return _named(checked, path, name)
+
+
+def _split(text: str) -> tuple[Path, str | None]:
+    if Path(text).exists() or ":" not in text:
+        return Path(text), None
+    file, _, name = text.rpartition(":")
+    return Path(file), name
+
+
+def _named(checked: Checked, path: Path, name: str | None) -> Target:
+    models = list(checked.resolutions)
+    scopes = checked.scopes
+    if name is None:
+        if len(models) == 1:
+            name = models[0]
+        elif len(scopes) == 1:
+            name = next(iter(scopes))
+        else:
+            _which(path, models or list(scopes))
+    if name in checked.resolutions:
+        resolution = checked.resolutions[name]
+        return Target(resolution.network, resolution, scopes[name])
+    if name in scopes:
+        return Target(None, None, scopes[name])
+    near = nearest_word(name, scopes)
+    raise Problem(
+        "unknown-model", f"`{printable(str(path))}` declares no `{printable(name, 100)}`",
+        help=f"did you mean `{near}`?" if near else f"it declares {listed([f'`{n}`' for n in [*scopes][:20]], 'and')}",
+    )  # fmt: skip
+
+
+def _which(path: Path, names: list[str]) -> NoReturn:
+    shown = printable(str(path))
+    if not names:
+        raise Problem("unknown-model", f"`{shown}` declares nothing to look at", help="name a file with a model")
+    raise Problem(
+        "which-model", f"`{shown}` declares {len(names)}: {listed([f'`{n}`' for n in names[:12]], 'and')}",
+        help=f"say which: `{shown}:{names[0]}`",
+    )  # fmt: skip
+
+
+def read_ir(path: Path) -> Network:
+    """The network of an IR file. Raises Problem if it is none."""
+    try:
+        text = read_bytes(path, IR_BYTES).decode("utf-8")
+        return ir.from_json(text)[0]
+    except (UnicodeDecodeError, ir.IRError) as e:
+        raise Problem("bad-ir", f"`{printable(str(path))}` is no IR of a network", (printable(str(e)),)) from None
+
+
+def _carried(path: Path) -> Network:
+    """The network that a generated file carries; reading it executes nothing."""
+    try:
+        carried = own_ir(read_bytes(path, GENERATED_BYTES).decode("utf-8"))
+        if carried is None:
+            raise ir.IRError("its last line carries no network")
+        return ir.from_json(carried)[0]
+    except (UnicodeDecodeError, ir.IRError) as e:
+        shown = printable(str(path))
+        raise Problem("not-generated", f"`{shown}` is no module that regnetc wrote", (printable(str(e)),)) from None
+
+

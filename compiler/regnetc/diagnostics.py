@@ -1,0 +1,159 @@
+"""What is wrong with a spec, as data: places, labels, notes and a remedy.
+
+Nothing is printed here; `render` turns these into text, JSON or annotations.
+"""
+
+from __future__ import annotations
+
+import bisect
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text and the name that messages call it by. Offsets count characters from 0."""
+
+    name: str
+    text: str = field(repr=False)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts = [0]
+        starts.extend(i + 1 for i, c in enumerate(self.text) if c == "\n")
+        return starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both from 1."""
+        line = bisect.bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line, counted from 1, without its line end."""
+        start = self._starts[number - 1]
+        end = self.text.find("\n", start)
+        return self.text[start:] if end < 0 else self.text[start:end]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The characters `start` to `end` (not included) of a source."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    def to(self, other: Span) -> Span:
+        """From the start of this span to the end of the other."""
+        return Span(self.source, self.start, other.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A place and what to say about it; `^^^` if it is the place, `---` if it is its other half."""
+
+    span: Span
+    text: str = ""
+    primary: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A second place, with a sentence of its own; without labels, a sentence alone."""
+
+    message: str
+    labels: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem. `name` is stable; `message` stands alone, in lower case, without a full stop."""
+
+    severity: Severity
+    name: str
+    message: str
+    labels: tuple[Label, ...]
+    notes: tuple[Note, ...] = ()
+    help: str | None = None
+
+    @property
+    def span(self) -> Span:
+        return next((label.span for label in self.labels if label.primary), self.labels[0].span)
+
+
+def error(
+    name: str,
+    message: str,
+    span: Span,
+    label: str = "",
+    *,
+    also: Iterable[Label] = (),
+    notes: Iterable[Note] = (),
+    help: str | None = None,  # noqa: A002 - the word that the user reads
+) -> Diagnostic:
+    """An error at `span`, with `also` as labels beside it."""
+    labels = (Label(span, label), *also)
+    return Diagnostic("error", name, message, labels, tuple(notes), help)
+
+
+class SpecError(Exception):
+    """The only exception that leaves the compiler for a user's mistake: all problems, in order."""
+
+    def __init__(self, problems: Iterable[Diagnostic]) -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        line, column = first.span.source.position(first.span.start)
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        place = f"{first.span.source.name}:{line}:{column}"
+        super().__init__(f"{place}: {first.severity}[{first.name}]: {first.message}{more}")
+
+
+def in_order(problems: Iterable[Diagnostic], first: Source | None = None) -> list[Diagnostic]:
+    """Without repeats; by file, the given one first, then by place, errors before warnings."""
+
+    def key(p: Diagnostic) -> tuple[bool, str, int, int, bool, str]:
+        s = p.span
+        mine = s.source is not first
+        return (mine, s.source.name, s.start, s.end, p.severity != "error", p.message)
+
+    seen: dict[tuple[str, str, int, str], Diagnostic] = {}
+    for p in problems:
+        seen.setdefault((p.name, p.span.source.name, p.span.start, p.message), p)
+    return sorted(seen.values(), key=key)
+
+
+def has_errors(problems: Iterable[Diagnostic]) -> bool:
+    return any(p.severity == "error" for p in problems)
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Foreign text for a message: what a terminal might obey is written as `<U+001B>`, the rest cut."""
+    out = "".join(c if shows(c) else code_point(c) for c in text[:limit])
+    return out + "..." if len(text) > limit else out
+
+
+def code_point(c: str) -> str:
+    return f"<U+{ord(c):04X}>"
+
+
+def shows(c: str) -> bool:
+    """Whether a character is safe to print as it is: no control, format, surrogate or unassigned one."""
+    return " " <= c <= "~" or (c > "\x7f" and unicodedata.category(c) not in _HIDDEN)
+
+
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def listed(words: Iterable[str], last: str = "or") -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    items = list(words)
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"

@@ -1,0 +1,138 @@
+"""The pipeline: bytes to program to scopes to networks to text. The table of contents of the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import claims
+from .check import check
+from .diagnostics import Diagnostic, Label, Span, SpecError, error, has_errors, in_order
+from .emit import emit
+from .names import class_name, module_name, plain_file_name
+from .network import Network, Origin
+from .program import Program, load
+from .resolve import Resolution, resolve
+from .scopes import Scope, Scopes
+from .tree import Declaration, Fix
+from .vocabulary import PARAMETERS
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A spec that has been read: its models resolved as far as they can be, and every problem."""
+
+    program: Program
+    resolutions: dict[str, Resolution]
+    scopes: dict[str, Scope]
+    problems: tuple[Diagnostic, ...]
+
+    @property
+    def failed(self) -> bool:
+        return has_errors(self.problems)
+
+
+@dataclass(frozen=True)
+class Module:
+    """A generated module: its file name, its text, and the network that it is."""
+
+    file: str
+    text: str
+    network: Network
+
+
+def check_file(path: Path | str, data: bytes | None = None) -> Checked:
+    """Read a spec and say everything that is wrong with it. Raises UnreadableError if it cannot be read."""
+    path = Path(path)
+    program, problems = load(path, data)
+    scopes = Scopes(program)
+    origin = Origin(plain_file_name(path.name), program.digest)
+    found: dict[str, Resolution] = {}
+    shown: dict[str, Scope] = {}
+    checked: dict[int, bool] = {}
+    for declaration in program.main.declarations:
+        scope = scopes.of(declaration)
+        fine = [_lines(d, checked, problems) for d in (scope.lineage if scope else (declaration,))]
+        if scope is None:
+            continue
+        shown.setdefault(declaration.name.text, scope)
+        if declaration.kind == "model" and all(fine):
+            rows = claims.published_rows(declaration)
+            resolution, more = resolve(scope, origin, rows)
+            problems.extend(more)
+            if resolution is not None:
+                problems.extend(_claims(resolution))
+                found.setdefault(declaration.name.text, resolution)
+    problems.extend(scopes.problems)
+    problems.extend(_collisions(program))
+    problems.extend(_nothing(program, problems))
+    return Checked(program, found, shown, tuple(in_order(problems, program.main.source)))
+
+
+def compile_file(path: Path | str, data: bytes | None = None) -> list[Module]:
+    """The modules of a spec's models. Raises SpecError with all problems, UnreadableError without a file."""
+    checked = check_file(path, data)
+    if checked.failed:
+        raise SpecError(checked.problems)
+    return modules(checked, Path(path))
+
+
+def modules(checked: Checked, path: Path) -> list[Module]:
+    """A module for each model: called like the spec if there is one, else like the model."""
+    networks = [r.network for r in checked.resolutions.values()]
+    stems = [path.name.split(".regnet")[0]] if len(networks) == 1 else [n.name.lower() for n in networks]
+    return [Module(f"{module_name(s)}.py", emit(n), n) for s, n in zip(stems, networks, strict=True)]
+
+
+def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Diagnostic]) -> bool:
+    """Check the lines of a declaration once; whether they are sound."""
+    if id(declaration) not in checked:
+        found = [] if declaration.damaged else list(check(declaration))
+        problems.extend(found)
+        checked[id(declaration)] = not found
+    return checked[id(declaration)]
+
+
+def _claims(resolution: Resolution) -> Iterator[Diagnostic]:
+    yield from claims.violations(resolution)
+    yield from claims.unmet(resolution)
+    yield from claims.published_warnings(resolution)
+    yield from claims.rounding_warning(resolution)
+    yield from _unused(resolution)
+
+
+def _unused(resolution: Resolution) -> Iterator[Diagnostic]:
+    """Values that the model gives and nothing asks for, such as `wm` where widths are written out."""
+    model = resolution.scope.declaration
+    for line in model.lines:
+        for target in line.targets if isinstance(line, Fix) else ():
+            name = target.name
+            key = (name, 1 if target.index is not None else None)
+            if key not in resolution.cells and name in PARAMETERS:
+                message = f"nothing in `{model.name.text}` depends on `{target.span.text}`"
+                yield Diagnostic("warning", "unused", message, (Label(line.span),), (), "delete the line")
+
+
+def _collisions(program: Program) -> Iterator[Diagnostic]:
+    """Models that would be written to one file, or as one class."""
+    models = [d for d in program.main.declarations if d.kind == "model"]
+    seen: dict[str, Span] = {}
+    for model in models:
+        name = model.name
+        keys = {class_name(name.text).lower(), module_name(name.text.lower())} if len(models) > 1 else set()
+        first = next((seen[k] for k in sorted(keys) if k in seen), None)
+        if first is not None and first.text != name.text:
+            message = f"`{name.text}` and `{first.text}` become the same class or file"
+            also = (Label(first, "the other", primary=False),)
+            yield error("names-collide", message, name.span, also=also, help="let them differ by more than case and signs")
+        for k in keys:
+            seen.setdefault(k, name.span)
+
+
+def _nothing(program: Program, problems: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    if not program.main.declarations and not program.main.uses and not has_errors(problems):
+        span = Span(program.main.source, 0, 0)
+        yield error("empty", "this file declares nothing", span, help="write a `model`; `regnetc zoo` lists examples")
+
+

@@ -1,0 +1,211 @@
+"""Network to the text of a standalone PyTorch module, by one template.
+
+Text of a spec reaches the module in two places, the docstring and the class name; `prove` shows of
+every module that the rest of it is what a harmless network of the same shape would get.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from . import __version__, ir
+from .names import class_name, plain_file_name
+from .network import Network, Stage
+
+_COLUMNS = 100
+_ACTIVATIONS = {"relu": "nn.ReLU(inplace=True)", "silu": "nn.SiLU()", "gelu": "nn.GELU()"}
+_STEMS = {
+    "simple": ("3x3 convolution with stride 2.", "{}, w_out, 3, stride=2, padding=1"),
+    "resnet": ("7x7 convolution with stride 2, then 3x3 max-pooling with stride 2.", "{}, w_out, 7, stride=2, padding=3"),
+    "cifar": ("3x3 convolution with stride 1, for small images.", "{}, w_out, 3, padding=1"),
+}  # fmt: skip
+IR_PREFIX = "# network: "
+
+
+def emit(network: Network) -> str:
+    """The module of a network: the same text on every machine, and proved to be the template's code."""
+    text = _render(network)
+    prove(text, network)
+    return text
+
+
+class UnprovedError(AssertionError):
+    """A module whose code is not the template's: a bug of ours, and nothing is written."""
+
+
+def prove(text: str, network: Network) -> None:
+    """Raise UnprovedError unless the code of the module is that of its harmless twin.
+
+    The twin is the same network under the name `Net` and without a comment. Checked too: no line
+    declares an encoding, bytes and text read alike, and the docstring holds the comment letter by letter.
+    """
+    data = text.encode()
+    tree = ast.parse(text)
+    if any(re.match(rb"^[ \t\f]*#.*?coding[:=]", line) for line in data.split(b"\n")[:2]):
+        raise UnprovedError("its first lines declare an encoding")
+    if ast.dump(ast.parse(data)) != ast.dump(tree):
+        raise UnprovedError("its bytes and its text read differently")
+    if network.doc and network.doc not in (ast.get_docstring(tree, clean=False) or ""):
+        raise UnprovedError("its docstring is not the comment of the spec")
+    twin = ast.parse(_render(replace(network, name="Net", doc="")))
+    if _code(tree, class_name(network.name)) != _code(twin, "Net"):
+        raise UnprovedError("its code is not that of its twin")
+
+
+def _code(tree: ast.Module, name: str) -> str:
+    """A module's code without docstrings, its network called `Net`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            node.name = "Net"
+        if isinstance(node, ast.Name) and node.id == name:
+            node.id = "Net"
+    return ast.dump(tree)
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701 - Python comes out, not HTML
+        loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("network.py.j2")
+
+
+def _render(network: Network) -> str:
+    text: str = _template().render(_view(network))
+    return text
+
+
+def _view(n: Network) -> dict[str, Any]:
+    """What the template needs, as words and numbers that are ready to be written."""
+    counts = n.counts
+    bottleneck = any(s.inner != s.w for s in n.stages)
+    se = any(any(s.se) for s in n.stages)
+    words, args = _STEMS[n.stem.type]
+    origin = plain_file_name(n.origin.file)
+    return {
+        "version": __version__,
+        "origin": origin or "a spec",
+        "digest": n.origin.sha256[:16],
+        "title": n.name,
+        "class_name": class_name(n.name),
+        "family": _family(n),
+        "doc": _escaped(n.doc),
+        "params": f"{counts.params:,}",
+        "flops": f"{counts.pycls:,}",
+        "image": n.image,
+        "classes": n.classes,
+        "activation": n.activation,
+        "af": _ACTIVATIONS[n.activation],
+        "linear": n.block == "Z",
+        "bottleneck": bottleneck,
+        "inner": "w_b" if bottleneck else "w_out",
+        "se": se,
+        "plain": not bottleneck and not se,
+        "channels_out": _tuple(s.w for s in n.stages),
+        "strides": _tuple(n.reductions),
+        "stem": {"words": words, "args": args.format(n.channels), "pool": n.stem.type == "resnet", "w": n.stem.w},
+        "stages": list(_stages(n, bottleneck=bottleneck, se=se)),
+        "stage_names": ", ".join(f"s{i}" for i in range(1, len(n.stages) + 1)),
+        "reductions": _and([f"1/{r}" for r in n.reductions]),
+        "head": _head(n),
+        "table": list(_table(n, bottleneck=bottleneck)),
+        "network": ir.to_json(n),
+    }
+
+
+def _escaped(doc: str) -> str:
+    """For the middle of a docstring: the scan has left nothing else that could end or change it."""
+    return re.sub(r'"{3,}', lambda run: '\\"' * len(run.group()), doc.replace("\\", "\\\\"))
+
+
+def _tuple(numbers: Any) -> str:
+    items = [str(x) for x in numbers]
+    return ", ".join(items) if len(items) > 1 else f"{items[0]},"
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _family(n: Network) -> str:
+    written = dict(n.parameters)
+    if "w0" not in written:
+        return f"AnyNet of {n.block} blocks, written out stage by stage."
+    values = [f"{k} = {_number(written[k])}" for k in ("d", "w0", "wa", "wm", "g", "b") if k in written]
+    rounding = ", widths rounded as torchvision does" if n.rounding == "torchvision" else ""
+    return f"RegNet of {n.block} blocks with {_and(values)}{rounding}."
+
+
+def _number(x: int | float) -> str:
+    """A parameter as the paper prints it: 1/4 rather than 0.25."""
+    inverse = 1 / x
+    if isinstance(x, float) and x < 1 and inverse.is_integer():
+        return f"1/{int(inverse)}"
+    return repr(x)
+
+
+def _stages(n: Network, *, bottleneck: bool, se: bool) -> Iterator[dict[str, Any]]:
+    w_in = n.stem.w
+    for i, s in enumerate(n.stages, 1):
+        args = f"{w_in}, {s.w}, depth={s.d}, stride={s.stride}, groups={s.groups}"
+        if bottleneck:
+            args += f", w_b={s.inner}"
+        if se:
+            args += f", w_se=({s.se[0]}, {s.se[-1]})"
+        yield {
+            "name": f"s{i}",
+            "args": args,
+            "input": "self.stem(x)" if i == 1 else f"s{i - 1}",
+            "long": len(f"        self.s{i} = Stage({args})") > _COLUMNS,
+        }
+        w_in = s.w
+
+
+def _head(n: Network) -> dict[str, Any]:
+    last = n.stages[-1].w
+    if not n.head:
+        words = "Global average pooling and a linear classifier."
+        return {"conv": False, "words": words, "init": "w_in: int", "w": "w_in", "args": str(last)}
+    words = "1x1 convolution, global average pooling and a linear classifier."
+    return {"conv": True, "words": words, "init": "w_in: int, w: int", "w": "w", "args": f"{last}, {n.head}"}
+
+
+def _table(n: Network, *, bottleneck: bool) -> Iterator[str]:
+    """The resolved table: output, width, blocks, stride and groups of every part."""
+    columns = ["part", "output", "width", *(["inside"] if bottleneck else []), "blocks", "stride", "groups"]
+    blank = ["-"] if bottleneck else []
+    parts = n.parts()
+    stem_stride = "1" if n.stem.type == "cifar" else "2"
+    rows = [["stem", _side(parts[0].side), str(n.stem.w), *blank, "-", stem_stride, "-"]]
+    for s, part in zip(n.stages, parts[1:], strict=False):
+        inner = [str(s.inner)] if bottleneck else []
+        rows.append([part.name, _side(part.side), str(s.w), *inner, str(s.d), str(s.stride), str(s.groups)])
+    rows.append(["head", _side(1), str(n.classes), *blank, "-", "-", "-"])
+    wide = [max(9 if k == 1 else 6, *(len(r[k]) for r in [columns, *rows])) for k in range(len(columns))]
+    for row in [columns, *rows]:
+        cells = [row[0].ljust(4), *(cell.rjust(w) for cell, w in zip(row[1:], wide[1:], strict=True))]
+        yield "   ".join(cells)
+
+
+def _side(n: int) -> str:
+    return f"{n} x {n}"
+
+
+def own_ir(text: str) -> str | None:
+    """The IR that a module carries in its last line, or None."""
+    line = text.rstrip("\n").rpartition("\n")[2]
+    return line[len(IR_PREFIX) :] if line.startswith(IR_PREFIX) else None

@@ -1,0 +1,1 @@
+def format_text(t: str) -> str: return t

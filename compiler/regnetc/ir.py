@@ -1,0 +1,164 @@
+"""Networks to canonical JSON and back. Checked against `ir.schema.json` both ways.
+
+Canonical: keys sorted, ASCII only, whole numbers as integers, no NaN, one spelling for each network.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .diagnostics import printable, shows
+from .limits import IR_BYTES
+from .network import Network, Origin, Row, Stage, Stem
+
+VERSION = 1
+
+
+class IRError(Exception):
+    """A text that is no IR of a network; the message stands alone."""
+
+
+def to_data(network: Network) -> dict[str, Any]:
+    """The network as plain data, with its counts."""
+    return {
+        "regnetc_ir": VERSION,
+        "compiler": __version__,
+        "name": network.name,
+        "doc": network.doc,
+        "origin": {"file": network.origin.file, "sha256": network.origin.sha256},
+        "block": network.block,
+        "activation": network.activation,
+        "rounding": network.rounding,
+        "image": network.image,
+        "channels": network.channels,
+        "classes": network.classes,
+        "stem": {"type": network.stem.type, "w": network.stem.w},
+        "stages": [_stage_data(stage) for stage in network.stages],
+        "head": {"w": network.head_w, "conv": network.head > 0},
+        "parameters": dict(network.parameters),
+        "published": [_row_data(row) for row in network.published],
+        "counts": network.counts.as_dict(),
+    }
+
+
+def _stage_data(s: Stage) -> dict[str, Any]:
+    return {"w": s.w, "d": s.d, "stride": s.stride, "b": s.b, "inner": s.inner, "g": s.g, "se": list(s.se)}
+
+
+def _row_data(row: Row) -> dict[str, Any]:
+    return {
+        "source": row.source,
+        "counting": row.counting,
+        "image": row.image,
+        "printed": dict(row.printed),
+        "erratum": row.erratum,
+    }
+
+
+def to_json(network: Network) -> str:
+    """One line of canonical JSON. Raises IRError if the schema refuses it, which is a bug of ours."""
+    data = to_data(network)
+    _validate(data)
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def from_json(text: str) -> tuple[Network, str]:
+    """A network and the version of the compiler that wrote it. Raises IRError for anything else.
+
+    Nothing in the text is trusted: the schema bounds every field, and what follows from other fields
+    (squeezes for every block, groups that divide, the counts) is worked out again.
+    """
+    if len(text) > IR_BYTES:
+        raise IRError(f"it holds more than {IR_BYTES:,} characters")
+    try:
+        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as e:
+        raise IRError(f"it is not JSON: {printable(str(e), 100)}") from None
+    _validate(data)
+    network = _network(data)
+    _consistent(network, data)
+    return network, data["compiler"]
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    schema = json.loads((Path(__file__).parent / "ir.schema.json").read_text("utf-8"))
+    return Draft202012Validator(schema, registry=Registry())  # type: ignore[call-arg]
+
+
+def _validate(data: Any) -> None:
+    for problem in _validator().iter_errors(data):
+        where = "/".join(str(p) for p in problem.absolute_path) or "the whole"
+        raise IRError(f"{printable(where)}: {printable(problem.message, 160)}")
+
+
+def _network(data: dict[str, Any]) -> Network:
+    return Network(
+        name=data["name"],
+        doc=data["doc"],
+        origin=Origin(data["origin"]["file"], data["origin"]["sha256"]),
+        block=data["block"],
+        activation=data["activation"],
+        rounding=data["rounding"],
+        image=_whole(data["image"]),
+        channels=_whole(data["channels"]),
+        classes=_whole(data["classes"]),
+        stem=Stem(data["stem"]["type"], _whole(data["stem"]["w"])),
+        stages=tuple(_stage(s) for s in data["stages"]),
+        head=_whole(data["head"]["w"]) if data["head"]["conv"] else 0,
+        parameters=tuple((k, _whole(data["parameters"][k])) for k in _ORDER if k in data["parameters"]),
+        published=tuple(_row(r) for r in data["published"]),
+    )
+
+
+_ORDER = ("d", "w0", "wa", "wm", "g", "b", "se")
+_PRINTED = ("params", "flops", "acts", "top1", "top5")
+
+
+def _whole(x: Any) -> Any:
+    """JSON knows one kind of number: 16.0 is the integer 16."""
+    return int(x) if isinstance(x, float) and x.is_integer() else x
+
+
+def _stage(s: dict[str, Any]) -> Stage:
+    numbers = [_whole(s[k]) for k in ("w", "d", "stride", "b", "inner", "g")]
+    return Stage(*numbers, se=tuple(_whole(x) for x in s["se"]))
+
+
+def _row(r: dict[str, Any]) -> Row:
+    printed = tuple((k, r["printed"][k]) for k in _PRINTED if k in r["printed"])
+    return Row(r["source"], r["counting"], _whole(r["image"]), printed, r["erratum"])
+
+
+def _consistent(network: Network, data: dict[str, Any]) -> None:
+    for number, stage in enumerate(network.stages, 1):
+        if stage.inner % stage.g:
+            raise IRError(f"stages/{number - 1}: {stage.inner} channels do not split into groups of {stage.g}")
+        if len(stage.se) != stage.d or len(set(stage.se[1:])) > 1:
+            raise IRError(f"stages/{number - 1}: its squeezes do not belong to {stage.d} blocks")
+        if any(bool(se) != (network.block != "X" and any(stage.se)) for se in stage.se):
+            raise IRError(f"stages/{number - 1}: its squeezes do not belong to {network.block} blocks")
+    if data["head"]["w"] != network.head_w:
+        raise IRError("head/w: it is not the width of the last stage")
+    if not all(c == "\n" or shows(c) for c in network.doc):
+        raise IRError("doc: it holds characters that cannot be seen")
+    if network.counts.as_dict() != data["counts"]:
+        raise IRError("counts: they are not those of the network")

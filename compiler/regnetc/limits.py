@@ -1,0 +1,30 @@
+"""How much of anything a spec may hold. One table, so that hostile input meets a number, not a hang."""
+
+SPEC_BYTES = 64 * 1024
+ALL_SPECS_BYTES = 1024 * 1024
+SPEC_FILES = 64
+USE_DEPTH = 16
+NESTING = 64
+EXPRESSION_TOKENS = 1_000
+LINE_CHARACTERS = 1_000
+NUMBER_DIGITS = 40
+NUMBER_EXPONENT = 30
+VALUE_BITS = 512  # of a numerator or denominator while an expression is worked out
+NAME_CHARACTERS = 100
+DECLARATIONS = 1_000
+PARENTS = 32  # in a chain, and of one declaration
+ANCESTORS = 256
+BODY_LINES = 200
+
+STAGES = 8
+STAGE_DEPTH = 256
+TOTAL_DEPTH = 1_024
+WIDTH = 65_536
+CLASSES = 1_000_000
+IMAGE = 8_192
+PUBLISHED_ROWS = 32
+
+DIAGNOSTICS_SHOWN = 20
+DIAGNOSTICS_BYTES = 60 * 1024
+IR_BYTES = 256 * 1024
+GENERATED_BYTES = 1024 * 1024

@@ -1,0 +1,111 @@
+"""The arithmetic of the paper: from (d, w0, wa, wm) to widths and depths, from widths to groups.
+
+Equations are those of "Designing Network Design Spaces" (arXiv 2003.13678). The quantised line is
+worked out in float64, operation by operation as the authors' code does it, so that widths are equal
+to theirs; everything after it is exact. Nothing of ours is imported here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from typing import Literal
+
+Rounding = Literal["paper", "torchvision"]
+
+QUANTUM = 8  # widths are multiples of this many channels
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWidth:
+    """One block on the quantised line: `u` (2), its power `s` (3), `k = round(s)`, `w0 * wm^k` (4)."""
+
+    u: float
+    s: float
+    k: int
+    exact: float
+    w: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A quantised line: its blocks, and the runs of equal width that are its stages."""
+
+    blocks: tuple[BlockWidth, ...]
+    w: tuple[int, ...]
+    d: tuple[int, ...]
+
+    @property
+    def skipped(self) -> tuple[int, ...]:
+        """Powers of `wm` between the first and the last that no block takes."""
+        used = {block.k for block in self.blocks}
+        if max(used) - len(used) > 1_000:  # a line of few blocks and tiny `wm` skips millions
+            return ()
+        return tuple(k for k in range(max(used)) if k not in used)
+
+
+def quantized_linear(d: int, w0: int, wa: float, wm: float) -> Line:
+    """Equations 2 to 4: `d` blocks whose widths grow by `wa` from `w0` and snap to `w0 * wm^k`.
+
+    `w0` is a positive multiple of 8, `wa >= 0`, `wm > 1`; widths are rounded to multiples of 8,
+    halves to even, and blocks of equal width make a stage.
+    """
+    blocks = []
+    for j in range(d):
+        u = j * wa + w0
+        s = math.log(u / w0) / math.log(wm)
+        k = round(s)
+        exact = w0 * math.pow(wm, k)
+        blocks.append(BlockWidth(u, s, k, exact, round(exact / QUANTUM) * QUANTUM))
+    runs = [(w, len(list(run))) for w, run in groupby(block.w for block in blocks)]
+    return Line(tuple(blocks), tuple(w for w, _ in runs), tuple(n for _, n in runs))
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A stage whose width meets its groups: `inner` channels in groups of `g`, `w` outside.
+
+    `wanted` is the inner width before it was fitted, `multiple` what it had to be a multiple of.
+    """
+
+    w: int
+    inner: int
+    g: int
+    wanted: int
+    multiple: int
+
+
+def fit(w: int, b: Fraction, g: int, rounding: Rounding) -> Fit:
+    """Fit a quantised width to bottleneck ratio `b` and group width `g`.
+
+    `b` is a whole number or one over a whole number. `paper` clips the group width to the inner
+    width w / b and takes the nearest multiple of lcm(g, 1/b), halves to even, as the authors do;
+    `torchvision` takes the nearest multiple of g, halves up, and one more where that loses a tenth.
+    """
+    wanted = max(1, w * b.denominator // b.numerator)
+    g = min(g, wanted)
+    if rounding == "paper":
+        multiple = math.lcm(g, b.denominator)
+        inner = max(multiple, nearest(wanted, multiple))
+    else:
+        multiple = g
+        inner = max(g, (2 * wanted + g) // (2 * g) * g)
+        if 10 * inner < 9 * wanted:
+            inner += g
+    outer = inner * b.numerator // b.denominator
+    if rounding == "torchvision":
+        inner = round(outer / b)
+    return Fit(outer, inner, g, wanted, multiple)
+
+
+def nearest(v: int, m: int) -> int:
+    """The multiple of `m` nearest to `v`, halves to the even multiple; arrays go in and out alike."""
+    q, r = divmod(v, m)
+    return (q + ((2 * r > m) | ((2 * r == m) & (q % 2 == 1)))) * m
+
+
+def squeeze(w_in: int, se: Fraction) -> int:
+    """Channels that squeeze-and-excitation keeps of the `w_in` that enter a block, halves to even."""
+    return nearest(w_in * se.numerator, se.denominator) // se.denominator

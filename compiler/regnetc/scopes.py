@@ -1,0 +1,221 @@
+"""Declarations and their parents to scopes. A scope is a conjunction of lines: nothing is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .diagnostics import Diagnostic, Label, Note, Span, error
+from .limits import ANCESTORS, PARENTS
+from .program import Program
+from .tree import Bound, Declaration, Draw, Fix, Member, Name
+from .vocabulary import nearest_word
+
+Key = tuple[str, bool]
+"""A parameter's name, and whether it is the one for each stage: ("w", True) is `w[i]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The line that gives a parameter its value, and the declaration that it stands in."""
+
+    owner: Declaration
+    fix: Fix
+    target: int
+
+    @property
+    def span(self) -> Span:
+        return self.fix.targets[self.target].span
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A declaration with everything that it inherits; ancestors come before their descendants."""
+
+    declaration: Declaration
+    lineage: tuple[Declaration, ...]
+    bindings: dict[Key, Binding]
+
+    def requirements(self) -> Iterator[tuple[Declaration, Bound | Member]]:
+        """Every bound of the declaration and its ancestors."""
+        for owner in self.lineage:
+            for line in owner.lines:
+                if isinstance(line, Bound | Member):
+                    yield owner, line
+
+    def draws(self) -> Iterator[tuple[Declaration, Draw]]:
+        """Every draw of the declaration and its ancestors."""
+        for owner in self.lineage:
+            for line in owner.lines:
+                if isinstance(line, Draw):
+                    yield owner, line
+
+
+class Scopes:
+    """The scopes of a program, each worked out once; `problems` gathers what is wrong with them."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.problems: list[Diagnostic] = []
+        self._lineages: dict[str, tuple[Declaration, ...] | None] = {}
+        self._depths: dict[str, int] = {}
+
+    def of(self, declaration: Declaration) -> Scope | None:
+        """The scope of a declaration, or None where its parents are in doubt."""
+        lineage = self.lineage(declaration, ())
+        if lineage is None or any(d.damaged for d in lineage):
+            return None
+        return Scope(declaration, lineage, self._bind(declaration, lineage))
+
+    def lineage(self, declaration: Declaration, active: tuple[Declaration, ...]) -> tuple[Declaration, ...] | None:
+        """All ancestors and then the declaration itself; None after a problem."""
+        name = declaration.name.text
+        if name in self._lineages:
+            return self._lineages[name]
+        self._lineages[name] = None  # until proved otherwise: a circle comes back here
+        seen: dict[int, Declaration] = {}
+        fine = True
+        depth = 0
+        for k, parent in enumerate(declaration.parents):
+            if parent in declaration.parents[:k]:
+                self._report("extended-twice", f"`{parent.text}` is extended twice", parent.span, help="name it once")
+            found = self._parent(declaration, parent, (*active, declaration))
+            lines = self.lineage(found, (*active, declaration)) if found is not None else None
+            if found is None or lines is None:
+                fine = False
+                continue
+            depth = max(depth, self._depths[found.name.text])
+            seen.update((id(d), d) for d in lines)
+        self._depths[name] = depth + 1
+        if depth + 1 > PARENTS + 1 or len(seen) > ANCESTORS or len(active) > PARENTS:
+            limit = f"{PARENTS} deep" if len(seen) <= ANCESTORS else f"to {ANCESTORS} ancestors"
+            message = f"`{name}` stands in a chain of parents that is too long"
+            self._report("too-deep", message, declaration.name.span, help=f"parents reach at most {limit}")
+            fine = False
+        result = (*seen.values(), declaration) if fine else None
+        self._lineages[name] = result
+        return result
+
+    def _report(self, name: str, message: str, span: Span, label: str = "", help: str | None = None) -> None:  # noqa: A002
+        self.problems.append(error(name, message, span, label, help=help))
+
+    def _parent(self, child: Declaration, name: Name, active: tuple[Declaration, ...]) -> Declaration | None:
+        found = self.program.names.get(name.text)
+        if found is None:
+            if self.program.whole:
+                self._unknown(name)
+            return None
+        if found in active:
+            circle = [d.name.text for d in active[active.index(found) :]] + [name.text]
+            path = " extends ".join(f"`{n}`" for n in circle[:6])
+            self._report("circle", f"`{name.text}` extends itself", name.span, path if len(circle) > 2 else "")
+            return None
+        if len(active) > PARENTS:
+            message = f"`{child.name.text}` stands in a chain of parents that is too long"
+            self._report("too-deep", message, name.span, help=f"parents reach at most {PARENTS} deep")
+            return None
+        wanted = child.kind if child.kind == "recipe" else "space"
+        if found.kind != wanted:
+            self._report(
+                "wrong-kind", f"a {child.kind} does not extend a {found.kind}", name.span,
+                f"`{name.text}` is a {found.kind}", help=f"extend a {wanted}",
+            )  # fmt: skip
+            return None
+        return found
+
+    def _unknown(self, name: Name) -> None:
+        fitting = [n for n, d in self.program.names.items() if d.kind in ("space", "recipe")]
+        near = nearest_word(name.text, fitting[:500])
+        known = f"known here: {', '.join(f'`{n}`' for n in fitting[:8])}" if fitting else 'begin with `use "families.regnet"`'
+        self._report(
+            "unknown-name", f"nothing is called `{name.text}`", name.span,
+            "not declared here or in a file this one uses", help=f"did you mean `{near}`?" if near else known,
+        )  # fmt: skip
+
+    def _bind(self, declaration: Declaration, lineage: tuple[Declaration, ...]) -> dict[Key, Binding]:
+        fixes: dict[Key, Binding] = {}
+        defaults: dict[Key, list[Binding]] = {}
+        for binding, key in _bindings(lineage):
+            first = fixes.get(key)
+            if first is not None:
+                replaced = binding.fix.default and not self._descends(binding.owner, first.owner)
+                agrees = binding.owner is not first.owner and binding.fix.value == first.fix.value
+                if not replaced and not agrees:
+                    self._twice(declaration, binding, first)
+            elif binding.fix.default:
+                defaults.setdefault(key, []).append(binding)
+            else:
+                fixes[key] = binding
+        bound = {key: self._default(declaration, many) for key, many in defaults.items() if key not in fixes}
+        return {**bound, **fixes}
+
+    def _descends(self, child: Declaration, ancestor: Declaration) -> bool:
+        return any(d is ancestor for d in self._lineages[child.name.text] or ())
+
+    def _default(self, declaration: Declaration, many: list[Binding]) -> Binding:
+        """The default of the most derived declaration; two that do not descend from each other clash."""
+        chosen = many[-1]
+        for other in many[:-1]:
+            if other.owner is chosen.owner:
+                self._twice(declaration, chosen, other)
+            elif not self._descends(chosen.owner, other.owner) and other.fix.value != chosen.fix.value:
+                self._ambiguous(declaration, other, chosen)
+        return chosen
+
+    def _ambiguous(self, declaration: Declaration, one: Binding, two: Binding) -> None:
+        if not self._meets_here(declaration, one, two):
+            return
+        what = _shown(two)
+        notes = [Note(f"from `{x.owner.name.text}`", (Label(x.fix.span),)) for x in (one, two)]
+        self.problems.append(
+            error(
+                "ambiguous-default", f"`{declaration.name.text}` inherits two defaults for `{what}`",
+                declaration.name.span, notes=notes, help=f"say which: add a line `{what} = ...`",
+            )  # fmt: skip
+        )
+
+    def _twice(self, declaration: Declaration, again: Binding, first: Binding) -> None:
+        if not self._meets_here(declaration, again, first):
+            return
+        what = _shown(again)
+        remedy = "only a `default` may be replaced"
+        if again.fix.default and again.owner is not first.owner:
+            remedy = "a `default` does not loosen what an ancestor fixed; delete it"
+        elif first.owner is not again.owner:
+            remedy += f"; extend a space that leaves `{what}` open"
+        else:
+            remedy = "delete one of the lines"
+        here = again.owner is declaration
+        span = again.fix.span if here else declaration.name.span
+        label = "fixed again" if here else "both reach this declaration"
+        also: list[Label] = []
+        notes: list[Note] = []
+        for x in (first,) if here else (first, again):
+            if x.fix.span.source is span.source and x.owner is declaration:
+                also.append(Label(x.fix.span, "fixed first", primary=False))
+            else:
+                notes.append(Note(f"`{x.owner.name.text}` fixes it{' first' if here else ''}", (Label(x.fix.span),)))
+        self.problems.append(error("fixed-twice", f"`{what}` is fixed twice", span, label, also=also, notes=notes, help=remedy))
+
+    def _meets_here(self, declaration: Declaration, one: Binding, two: Binding) -> bool:
+        """Whether this declaration is the first in which both lines hold; else an ancestor has said it."""
+        for parent in declaration.parents:
+            known = self.program.names.get(parent.text)
+            above = self._lineages.get(parent.text) if known is not None else None
+            owners = {id(d) for d in above or ()}
+            if id(one.owner) in owners and id(two.owner) in owners:
+                return False
+        return True
+
+
+def _bindings(lineage: tuple[Declaration, ...]) -> Iterator[tuple[Binding, Key]]:
+    for owner in lineage:
+        for line in owner.lines:
+            if isinstance(line, Fix):
+                for k, target in enumerate(line.targets):
+                    yield Binding(owner, line, k), (target.name, target.index is not None)
+
+
+def _shown(binding: Binding) -> str:
+    target = binding.fix.targets[binding.target]
+    return f"{target.name}[i]" if target.index is not None else target.name

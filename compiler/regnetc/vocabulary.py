@@ -1,0 +1,91 @@
+"""The words of the language: parameters, counts, functions, and what `published` may say."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from . import limits
+
+Shape = Literal["scalar", "stages", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a network: `kind` of its value, whether there is one for each stage, its range.
+
+    `default` holds where no declaration says anything: the network simply has no such part.
+    """
+
+    name: str
+    meaning: str
+    kind: Literal["integer", "real", "ratio", "word"]
+    shape: Shape = "scalar"
+    low: int | Fraction = 1
+    high: int | Fraction = limits.WIDTH
+    multiple: int = 1
+    above: bool = False  # `low` itself is not allowed
+    words: tuple[str, ...] = ()
+    default: int | str | None = None
+
+    @property
+    def range_text(self) -> str:
+        if self.kind == "word":
+            return f"one of {', '.join(self.words)}"
+        noun = {"integer": "a whole number", "real": "a number"}.get(self.kind, "a number")
+        if self.multiple > 1:
+            noun = f"a multiple of {self.multiple}"
+        if self.above:
+            return f"{noun} above {self.low}, at most {self.high:,}"
+        return f"{noun} from {self.low} to {self.high:,}"
+
+
+_ALL = (
+    Parameter("block", "the residual block", "word", words=("X", "Y", "Z")),
+    Parameter("activation", "the activation function", "word", words=("relu", "silu", "gelu"), default="relu"),
+    Parameter("rounding", "how a quantised width meets its groups", "word", words=("paper", "torchvision"), default="paper"),
+    Parameter("stem", "width of the stem", "integer"),
+    Parameter("stem_type", "kind of stem", "word", words=("simple", "resnet", "cifar"), default="simple"),
+    Parameter("head", "width of a 1x1 convolution before the classifier, 0 for none", "integer", low=0, default=0),
+    Parameter("channels", "channels of the image", "integer", high=1024, default=3),
+    Parameter("classes", "outputs of the classifier", "integer", high=limits.CLASSES),
+    Parameter("image", "side of the square image, in pixels", "integer", high=limits.IMAGE),
+    Parameter("se", "share of the channels that squeeze-and-excitation keeps, 0 for none", "real", low=0, high=1, default=0),
+    Parameter("stages", "number of stages", "integer", high=limits.STAGES),
+    Parameter("stride", "stride of the first block of a stage", "integer", "stages", high=4),
+    Parameter("w", "width of a stage, in channels", "integer", "stages"),
+    Parameter("d", "depth: blocks of the network, or of a stage", "integer", "both", high=limits.TOTAL_DEPTH),
+    Parameter("b", "bottleneck ratio: width of a block over the width inside", "ratio", "both", low=Fraction(1, 64), high=64),
+    Parameter("g", "width of a group, in channels", "integer", "both"),
+    Parameter("w0", "initial width (equation 2)", "integer", low=8, multiple=8),
+    Parameter("wa", "slope of the line (equation 2)", "real", low=0),
+    Parameter("wm", "ratio of neighbouring widths (equation 3)", "real", low=1, high=1000, above=True),
+)  # fmt: skip
+
+PARAMETERS = {p.name: p for p in _ALL}
+
+# flops-like counts may carry the unit F; the bare word means the convention of the paper's code.
+FLOPS = {"flops": "pycls", "macs": "macs", "fvcore": "fvcore", "mmcv": "mmcv", "torch2": "torch2"}
+COUNTS = {**FLOPS, "params": "params", "acts": "acts"}
+
+CONVENTIONS = {"paper": "macs", "macs": "macs", "pycls": "pycls", "fvcore": "fvcore", "mmcv": "mmcv", "torch2": "torch2"}
+
+PUBLISHED_TEXT = ("source", "erratum")
+PUBLISHED_COUNTS = ("params", "flops", "acts")
+PUBLISHED_RESULTS = ("top1", "top5")
+PUBLISHED = (*PUBLISHED_TEXT, "counting", "image", *PUBLISHED_COUNTS, *PUBLISHED_RESULTS)
+
+BLOCKS = ("expect", "published")
+FUNCTIONS = ("quantized_linear", "sqrt")
+DISTRIBUTIONS = ("uniform", "log_uniform", "choice")
+STAGE_INDEX = "i"
+
+
+def nearest_word(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was most likely meant, if one is near enough."""
+    folded = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(word.lower(), folded, 1, 0.6)
+    return folded[near[0]] if near else None
