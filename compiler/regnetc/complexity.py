@@ -141,7 +141,9 @@ def stem(kind: StemType, channels: int, w: int, image: int) -> tuple[Tally, int]
     return tally + pool, pooled
 
 
-def block(kind: BlockType, w_in: int, s: StageShape, stride: int, se: int, side: int) -> tuple[Tally, int]:
+def block(
+    kind: BlockType, w_in: int, s: StageShape, stride: int, se: int, side: int
+) -> tuple[Tally, int]:
     """One block on an input of `side` pixels, and the side of its output."""
     out = size_after(side, stride)
     tally = conv(w_in, s.inner, 1, side) + norm(s.inner, side) + activation(s.inner, side)

@@ -98,7 +98,7 @@ def error(
     *,
     also: Iterable[Label] = (),
     notes: Iterable[Note] = (),
-    help: str | None = None,  # noqa: A002 - the word that the user reads
+    help: str | None = None,
 ) -> Diagnostic:
     """An error at `span`, with `also` as labels beside it."""
     labels = (Label(span, label), *also)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import claims
+from . import bounds, expect, published
 from .check import check
 from .diagnostics import Diagnostic, Label, Span, SpecError, error, has_errors, in_order
 from .emit import emit
@@ -58,7 +58,7 @@ def check_file(path: Path | str, data: bytes | None = None) -> Checked:
             continue
         shown.setdefault(declaration.name.text, scope)
         if declaration.kind == "model" and all(fine):
-            rows = claims.published_rows(declaration)
+            rows = published.published_rows(declaration)
             resolution, more = resolve(scope, origin, rows)
             problems.extend(more)
             if resolution is not None:
@@ -81,8 +81,14 @@ def compile_file(path: Path | str, data: bytes | None = None) -> list[Module]:
 def modules(checked: Checked, path: Path) -> list[Module]:
     """A module for each model: called like the spec if there is one, else like the model."""
     networks = [r.network for r in checked.resolutions.values()]
-    stems = [path.name.split(".regnet")[0]] if len(networks) == 1 else [n.name.lower() for n in networks]
-    return [Module(f"{module_name(s)}.py", emit(n), n) for s, n in zip(stems, networks, strict=True)]
+    stems = (
+        [path.name.split(".regnet")[0]]
+        if len(networks) == 1
+        else [n.name.lower() for n in networks]
+    )
+    return [
+        Module(f"{module_name(s)}.py", emit(n), n) for s, n in zip(stems, networks, strict=True)
+    ]
 
 
 def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Diagnostic]) -> bool:
@@ -95,10 +101,10 @@ def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Di
 
 
 def _claims(resolution: Resolution) -> Iterator[Diagnostic]:
-    yield from claims.violations(resolution)
-    yield from claims.unmet(resolution)
-    yield from claims.published_warnings(resolution)
-    yield from claims.rounding_warning(resolution)
+    yield from bounds.violations(resolution)
+    yield from expect.unmet(resolution)
+    yield from published.published_warnings(resolution)
+    yield from published.rounding_warning(resolution)
     yield from _unused(resolution)
 
 
@@ -109,9 +115,11 @@ def _unused(resolution: Resolution) -> Iterator[Diagnostic]:
         for target in line.targets if isinstance(line, Fix) else ():
             name = target.name
             key = (name, 1 if target.index is not None else None)
-            if key not in resolution.cells and name in PARAMETERS:
+            if key not in resolution.values and name in PARAMETERS:
                 message = f"nothing in `{model.name.text}` depends on `{target.span.text}`"
-                yield Diagnostic("warning", "unused", message, (Label(line.span),), (), "delete the line")
+                yield Diagnostic(
+                    "warning", "unused", message, (Label(line.span),), (), "delete the line"
+                )
 
 
 def _collisions(program: Program) -> Iterator[Diagnostic]:
@@ -120,12 +128,22 @@ def _collisions(program: Program) -> Iterator[Diagnostic]:
     seen: dict[str, Span] = {}
     for model in models:
         name = model.name
-        keys = {class_name(name.text).lower(), module_name(name.text.lower())} if len(models) > 1 else set()
+        keys = (
+            {class_name(name.text).lower(), module_name(name.text.lower())}
+            if len(models) > 1
+            else set()
+        )
         first = next((seen[k] for k in sorted(keys) if k in seen), None)
         if first is not None and first.text != name.text:
             message = f"`{name.text}` and `{first.text}` become the same class or file"
             also = (Label(first, "the other", primary=False),)
-            yield error("names-collide", message, name.span, also=also, help="let them differ by more than case and signs")
+            yield error(
+                "names-collide",
+                message,
+                name.span,
+                also=also,
+                help="let them differ by more than case and signs",
+            )
         for k in keys:
             seen.setdefault(k, name.span)
 
@@ -133,6 +151,9 @@ def _collisions(program: Program) -> Iterator[Diagnostic]:
 def _nothing(program: Program, problems: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     if not program.main.declarations and not program.main.uses and not has_errors(problems):
         span = Span(program.main.source, 0, 0)
-        yield error("empty", "this file declares nothing", span, help="write a `model`; `regnetc zoo` lists examples")
-
-
+        yield error(
+            "empty",
+            "this file declares nothing",
+            span,
+            help="write a `model`; `regnetc zoo` lists examples",
+        )

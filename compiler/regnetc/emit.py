@@ -16,15 +16,18 @@ from typing import Any
 
 from . import __version__, ir
 from .names import class_name, plain_file_name
-from .network import Network, Stage
+from .network import Network
 
 _COLUMNS = 100
 _ACTIVATIONS = {"relu": "nn.ReLU(inplace=True)", "silu": "nn.SiLU()", "gelu": "nn.GELU()"}
 _STEMS = {
     "simple": ("3x3 convolution with stride 2.", "{}, w_out, 3, stride=2, padding=1"),
-    "resnet": ("7x7 convolution with stride 2, then 3x3 max-pooling with stride 2.", "{}, w_out, 7, stride=2, padding=3"),
+    "resnet": (
+        "7x7 convolution with stride 2, then 3x3 max-pooling with stride 2.",
+        "{}, w_out, 7, stride=2, padding=3",
+    ),
     "cifar": ("3x3 convolution with stride 1, for small images.", "{}, w_out, 3, padding=1"),
-}  # fmt: skip
+}
 IR_PREFIX = "# network: "
 
 
@@ -61,7 +64,10 @@ def prove(text: str, network: Network) -> None:
 def _code(tree: ast.Module, name: str) -> str:
     """A module's code without docstrings, its network called `Net`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
             del node.body[0]
         if isinstance(node, ast.ClassDef) and node.name == name:
             node.name = "Net"
@@ -117,7 +123,12 @@ def _view(n: Network) -> dict[str, Any]:
         "plain": not bottleneck and not se,
         "channels_out": _tuple(s.w for s in n.stages),
         "strides": _tuple(n.reductions),
-        "stem": {"words": words, "args": args.format(n.channels), "pool": n.stem.type == "resnet", "w": n.stem.w},
+        "stem": {
+            "words": words,
+            "args": args.format(n.channels),
+            "pool": n.stem.type == "resnet",
+            "w": n.stem.w,
+        },
         "stages": list(_stages(n, bottleneck=bottleneck, se=se)),
         "stage_names": ", ".join(f"s{i}" for i in range(1, len(n.stages) + 1)),
         "reductions": _and([f"1/{r}" for r in n.reductions]),
@@ -145,7 +156,9 @@ def _family(n: Network) -> str:
     written = dict(n.parameters)
     if "w0" not in written:
         return f"AnyNet of {n.block} blocks, written out stage by stage."
-    values = [f"{k} = {_number(written[k])}" for k in ("d", "w0", "wa", "wm", "g", "b") if k in written]
+    values = [
+        f"{k} = {_number(written[k])}" for k in ("d", "w0", "wa", "wm", "g", "b") if k in written
+    ]
     rounding = ", widths rounded as torchvision does" if n.rounding == "torchvision" else ""
     return f"RegNet of {n.block} blocks with {_and(values)}{rounding}."
 
@@ -181,23 +194,44 @@ def _head(n: Network) -> dict[str, Any]:
         words = "Global average pooling and a linear classifier."
         return {"conv": False, "words": words, "init": "w_in: int", "w": "w_in", "args": str(last)}
     words = "1x1 convolution, global average pooling and a linear classifier."
-    return {"conv": True, "words": words, "init": "w_in: int, w: int", "w": "w", "args": f"{last}, {n.head}"}
+    return {
+        "conv": True,
+        "words": words,
+        "init": "w_in: int, w: int",
+        "w": "w",
+        "args": f"{last}, {n.head}",
+    }
 
 
 def _table(n: Network, *, bottleneck: bool) -> Iterator[str]:
     """The resolved table: output, width, blocks, stride and groups of every part."""
-    columns = ["part", "output", "width", *(["inside"] if bottleneck else []), "blocks", "stride", "groups"]
+    columns = [
+        "part",
+        "output",
+        "width",
+        *(["inside"] if bottleneck else []),
+        "blocks",
+        "stride",
+        "groups",
+    ]
     blank = ["-"] if bottleneck else []
     parts = n.parts()
     stem_stride = "1" if n.stem.type == "cifar" else "2"
     rows = [["stem", _side(parts[0].side), str(n.stem.w), *blank, "-", stem_stride, "-"]]
     for s, part in zip(n.stages, parts[1:], strict=False):
         inner = [str(s.inner)] if bottleneck else []
-        rows.append([part.name, _side(part.side), str(s.w), *inner, str(s.d), str(s.stride), str(s.groups)])
+        rows.append(
+            [part.name, _side(part.side), str(s.w), *inner, str(s.d), str(s.stride), str(s.groups)]
+        )
     rows.append(["head", _side(1), str(n.classes), *blank, "-", "-", "-"])
-    wide = [max(9 if k == 1 else 6, *(len(r[k]) for r in [columns, *rows])) for k in range(len(columns))]
+    wide = [
+        max(9 if k == 1 else 6, *(len(r[k]) for r in [columns, *rows])) for k in range(len(columns))
+    ]
     for row in [columns, *rows]:
-        cells = [row[0].ljust(4), *(cell.rjust(w) for cell, w in zip(row[1:], wide[1:], strict=True))]
+        cells = [
+            row[0].ljust(4),
+            *(cell.rjust(w) for cell, w in zip(row[1:], wide[1:], strict=True)),
+        ]
         yield "   ".join(cells)
 
 

@@ -1,1 +1,2 @@
-def format_text(t: str) -> str: return t
+def format_text(t: str) -> str:
+    return t

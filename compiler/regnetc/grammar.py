@@ -18,7 +18,11 @@ from lark import Lark, __version__
 
 _HERE = Path(__file__).parent
 _TABLES = _HERE / "regnet.tables.json"
-_OPTIONS: dict[str, Any] = {"parser": "lalr", "propagate_positions": True, "maybe_placeholders": True}
+_OPTIONS: dict[str, Any] = {
+    "parser": "lalr",
+    "propagate_positions": True,
+    "maybe_placeholders": True,
+}
 
 
 @cache
@@ -51,7 +55,10 @@ def _fingerprint(grammar: str) -> str:
 
 def _restore(tables: dict[str, Any]) -> Lark:
     # what lark's own stand-alone parsers call; `Lark.load` takes only a pickle
-    return Lark._load_from_dict(_numbered(tables["data"]), _numbered(tables["memo"]))
+    restored: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
+        _numbered(tables["data"]), _numbered(tables["memo"])
+    )
+    return restored
 
 
 def _numbered(x: Any) -> Any:

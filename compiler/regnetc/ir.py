@@ -46,7 +46,15 @@ def to_data(network: Network) -> dict[str, Any]:
 
 
 def _stage_data(s: Stage) -> dict[str, Any]:
-    return {"w": s.w, "d": s.d, "stride": s.stride, "b": s.b, "inner": s.inner, "g": s.g, "se": list(s.se)}
+    return {
+        "w": s.w,
+        "d": s.d,
+        "stride": s.stride,
+        "b": s.b,
+        "inner": s.inner,
+        "g": s.g,
+        "se": list(s.se),
+    }
 
 
 def _row_data(row: Row) -> dict[str, Any]:
@@ -63,7 +71,9 @@ def to_json(network: Network) -> str:
     """One line of canonical JSON. Raises IRError if the schema refuses it, which is a bug of ours."""
     data = to_data(network)
     _validate(data)
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
 
 
 def from_json(text: str) -> tuple[Network, str]:
@@ -101,7 +111,7 @@ def _validator() -> Any:
     from referencing import Registry
 
     schema = json.loads((Path(__file__).parent / "ir.schema.json").read_text("utf-8"))
-    return Draft202012Validator(schema, registry=Registry())  # type: ignore[call-arg]
+    return Draft202012Validator(schema, registry=Registry())
 
 
 def _validate(data: Any) -> None:
@@ -124,7 +134,9 @@ def _network(data: dict[str, Any]) -> Network:
         stem=Stem(data["stem"]["type"], _whole(data["stem"]["w"])),
         stages=tuple(_stage(s) for s in data["stages"]),
         head=_whole(data["head"]["w"]) if data["head"]["conv"] else 0,
-        parameters=tuple((k, _whole(data["parameters"][k])) for k in _ORDER if k in data["parameters"]),
+        parameters=tuple(
+            (k, _whole(data["parameters"][k])) for k in _ORDER if k in data["parameters"]
+        ),
         published=tuple(_row(r) for r in data["published"]),
     )
 
@@ -139,8 +151,8 @@ def _whole(x: Any) -> Any:
 
 
 def _stage(s: dict[str, Any]) -> Stage:
-    numbers = [_whole(s[k]) for k in ("w", "d", "stride", "b", "inner", "g")]
-    return Stage(*numbers, se=tuple(_whole(x) for x in s["se"]))
+    numbers = {k: _whole(s[k]) for k in ("w", "d", "stride", "b", "inner", "g")}
+    return Stage(**numbers, se=tuple(_whole(x) for x in s["se"]))
 
 
 def _row(r: dict[str, Any]) -> Row:
@@ -151,11 +163,15 @@ def _row(r: dict[str, Any]) -> Row:
 def _consistent(network: Network, data: dict[str, Any]) -> None:
     for number, stage in enumerate(network.stages, 1):
         if stage.inner % stage.g:
-            raise IRError(f"stages/{number - 1}: {stage.inner} channels do not split into groups of {stage.g}")
+            raise IRError(
+                f"stages/{number - 1}: {stage.inner} channels do not split into groups of {stage.g}"
+            )
         if len(stage.se) != stage.d or len(set(stage.se[1:])) > 1:
             raise IRError(f"stages/{number - 1}: its squeezes do not belong to {stage.d} blocks")
         if any(bool(se) != (network.block != "X" and any(stage.se)) for se in stage.se):
-            raise IRError(f"stages/{number - 1}: its squeezes do not belong to {network.block} blocks")
+            raise IRError(
+                f"stages/{number - 1}: its squeezes do not belong to {network.block} blocks"
+            )
     if data["head"]["w"] != network.head_w:
         raise IRError("head/w: it is not the width of the last stage")
     if not all(c == "\n" or shows(c) for c in network.doc):

@@ -8,9 +8,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
-from lark.exceptions import UnexpectedEOF
 
 from .diagnostics import Diagnostic, Label, Source, Span, error, listed
 
@@ -28,6 +29,22 @@ _PIECE = re.compile(r'"[^"\n]*"?|#[^\n]*|[{}()\[\]]')
 _RUN = re.compile(r"[A-Za-z0-9_%.]+")
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """Where the parser stopped: the text as it was parsed, the offset, the word there, what it wanted."""
+
+    source: Source
+    text: str
+    at: int
+    span: Span
+    wanted: frozenset[str]
+
+    def error(
+        self, message: str, span: Span | None = None, label: str = "", **more: Any
+    ) -> Diagnostic:
+        return error("syntax", message, span or self.span, label, **more)
+
+
 def unreadable(source: Source, text: str, mistake: UnexpectedInput) -> tuple[Diagnostic, int]:
     """The problem, and the offset of the statement that has to be passed over.
 
@@ -37,22 +54,20 @@ def unreadable(source: Source, text: str, mistake: UnexpectedInput) -> tuple[Dia
     wanted = _wanted(mistake)
     if at >= len(text.rstrip()):
         return _end_of_file(source, text, wanted)
-    span = _span(source, text, at)
-    for explain in (_number, _sign, _string, _first_word, _bracket, _no_sign):
-        found = explain(source, text, at, span, wanted)
+    here = _Here(source, text, at, _span(source, text, at), frozenset(wanted))
+    for explain in (_number, _loose_unit, _sign, _string, _first_word, _bracket, _no_sign):
+        found = explain(here)
         if found is not None:
             return found, at
-    shown = "the end of the line" if text[at] == "\n" else f"`{span.text}`"
+    shown = "the end of the line" if text[at] == "\n" else f"`{here.span.text}`"
     label = f"expected {_in_words(wanted)}" if wanted else ""
-    return error("syntax", f"{shown} does not belong here", span, label), at
+    return here.error(f"{shown} does not belong here", label=label), at
 
 
 def _offset(text: str, mistake: UnexpectedInput) -> int:
-    if isinstance(mistake, UnexpectedEOF) or getattr(mistake, "token", None) == "$END":
-        return len(text)
-    if isinstance(mistake, UnexpectedToken) and mistake.token.type == "$END":
-        return len(text)
-    return min(mistake.pos_in_stream or 0, len(text))
+    at_end = isinstance(mistake, UnexpectedToken) and mistake.token.type == "$END"
+    at: Any = mistake.pos_in_stream
+    return len(text) if at_end else min(at, len(text))
 
 
 def _wanted(mistake: UnexpectedInput) -> set[str]:
@@ -114,110 +129,129 @@ def _open_bracket(text: str, end: int) -> int | None:
     return opened[-1] if opened else None
 
 
-def _number(source: Source, text: str, at: int, span: Span, wanted: set[str]) -> Diagnostic | None:
-    """A number that runs on: `24KK`, `0x10`, `1_000`, `1.`, `.5`, `16 GF`."""
-    start = at
+_RUN_ON = re.compile(r"[A-Za-z0-9_.%]*(?:(?<=e)\+[0-9]+)?")
+
+
+def _number(here: _Here) -> Diagnostic | None:
+    """A number that runs on: `24KK`, `0x10`, `1_000`, `1.`, `.5`."""
+    text, start = here.text, here.at
     while start > 0 and (text[start - 1].isalnum() or text[start - 1] in "._%"):
         start -= 1
-    run = re.compile(r"[A-Za-z0-9_.%]*(?:(?<=e)\+[0-9]+)?").match(text, start)
-    whole = Span(source, start, run.end() if run else at)
-    digits = whole.text.lstrip(".")
-    if ".." in whole.text.rstrip(".") or not digits[:1].isdigit() or len(whole.text) < 2:
-        return _loose_unit(source, text, at, span)
-    help_ = "units are glued to the number: `400MF`, `5.16M`, `72.56%`"
-    if whole.text.startswith("."):
-        help_ = f"write `0{whole.text}`"
-    elif whole.text.endswith("."):
-        help_ = f"write `{whole.text[:-1]}`"
-    elif "_" in whole.text:
-        help_ = "write the digits without `_`"
-    elif "+" in whole.text:
-        help_ = "write the exponent without `+`"
-    return error("syntax", f"`{whole.text[:60]}` is not a number", whole, "read as one word", help=help_)
-
-
-def _loose_unit(source: Source, text: str, at: int, span: Span) -> Diagnostic | None:
-    before = text[:at].rstrip(" \t")
-    if not re.fullmatch(r"[KMG]F?|%", span.text) or not before or not before[-1].isdigit():
+    run = _RUN_ON.match(text, start)
+    whole = Span(here.source, start, run.end() if run else here.at)
+    word = whole.text
+    if ".." in word.rstrip(".") or not word.lstrip(".")[:1].isdigit() or len(word) < 2:
         return None
-    number = re.search(r"[0-9.]+$", before)
-    joined = f"{number.group() if number else ''}{span.text}"
-    return error("syntax", f"`{span.text}` stands apart from its number", span, help=f"write `{joined}`")
+    remedy = "units are glued to the number: `400MF`, `5.16M`, `72.56%`"
+    if word.startswith("."):
+        remedy = f"write `0{word}`"
+    elif word.endswith("."):
+        remedy = f"write `{word[:-1]}`"
+    elif "_" in word:
+        remedy = "write the digits without `_`"
+    elif "+" in word:
+        remedy = "write the exponent without `+`"
+    return here.error(f"`{word[:60]}` is not a number", whole, "read as one word", help=remedy)
 
 
-def _sign(source: Source, text: str, at: int, span: Span, wanted: set[str]) -> Diagnostic | None:
+def _loose_unit(here: _Here) -> Diagnostic | None:
+    """`16 GF`."""
+    number = re.search(r"([0-9.]*[0-9])[ \t]+$", here.text[max(0, here.at - 100) : here.at])
+    unit = here.span.text
+    if not re.fullmatch(r"[KMG]F?|%", unit) or number is None:
+        return None
+    return here.error(
+        f"`{unit}` stands apart from its number", help=f"write `{number.group(1)}{unit}`"
+    )
+
+
+def _sign(here: _Here) -> Diagnostic | None:
     """Signs of other languages."""
-    c, two = text[at], text[at : at + 2]
-    pair = Span(source, at, min(at + 2, len(source.text)))
+    c, before, two = (
+        here.text[here.at],
+        here.text[here.at - 1 : here.at],
+        here.text[here.at : here.at + 2],
+    )
     if c == ":":
-        name = re.search(r"([A-Za-z]\w*(?:\[[^\]\n]*\])?)[ \t]*$", text[:at])
+        name = re.search(r"([A-Za-z]\w*(?:\[[^\]\n]*\])?)[ \t]*$", here.text[: here.at])
         ref = name.group(1) if name else "x"
-        return error(
-            "syntax", "`:` does not assign", span,
-            help=f"write `{ref} = ...` to fix a value, or `{ref} ~ uniform(...)` to draw one",
-        )  # fmt: skip
-    if two in ("==", "!=") or (c == "=" and text[at - 1 : at] in "=!:" and at > 0):
-        return error("syntax", "values are not compared with `=`", span, help="write `x = ...` to fix a value")
-    if c == "^" or (c == "*" and text[at - 1 : at] == "*"):
-        power = span if c == "^" else Span(source, at - 1, at + 1)
-        return error("syntax", "the language has no powers", power, help="write `x * x`")
+        remedy = f"write `{ref} = ...` to fix a value, or `{ref} ~ uniform(...)` to draw one"
+        return here.error("`:` does not assign", help=remedy)
+    if two in ("==", "!=") or (c == "=" and before in ("=", "!", ":")):
+        return here.error("values are not compared with `=`", help="write `x = ...` to fix a value")
+    if c == "^" or (c == "*" and before == "*"):
+        power = here.span if c == "^" else Span(here.source, here.at - 1, here.at + 1)
+        return here.error("the language has no powers", power, help="write `x * x`")
     if c == ";":
-        return error("syntax", "`;` does not end a line", span, help="drop it; a line ends where it ends")
+        return here.error("`;` does not end a line", help="drop it; a line ends where it ends")
     if c == "'":
-        return error("syntax", "`'` does not begin a string", span, help='write `"..."`')
-    if c in "-+" and {"NAME", "NUMBER"} & wanted:
-        return error("syntax", f"`{c}` needs a number on its left", span, help=f"write `0 {c} ...`")
-    if c == "/" and text[at : at + 2] in ("//", "/*"):
-        return error("syntax", f"`{two}` does not begin a comment", pair, help="write `# ...`")
+        return here.error("`'` does not begin a string", help='write `"..."`')
+    if two in ("//", "/*"):
+        pair = Span(here.source, here.at, here.at + 2)
+        return here.error(f"`{two}` does not begin a comment", pair, help="write `# ...`")
+    if c in "-+" and {"NAME", "NUMBER"} & here.wanted:
+        return here.error(f"`{c}` needs a number on its left", help=f"write `0 {c} ...`")
     return None
 
 
-def _string(source: Source, text: str, at: int, span: Span, wanted: set[str]) -> Diagnostic | None:
-    if text[at] != '"':
+def _string(here: _Here) -> Diagnostic | None:
+    if here.text[here.at] != '"':
         return None
-    if not span.text.endswith('"') or len(span.text) < 2:
-        return error("syntax", "this string is never closed", span, help='end it with `"` on the same line')
-    return error("syntax", "a string does not belong here", span, "only `use`, `source` and `erratum` take one")
+    if not here.span.text.endswith('"') or len(here.span.text) < 2:
+        return here.error("this string is never closed", help='end it with `"` on the same line')
+    return here.error(
+        "a string does not belong here", label="only `use`, `source` and `erratum` take one"
+    )
 
 
-def _first_word(source: Source, text: str, at: int, span: Span, wanted: set[str]) -> Diagnostic | None:
-    if "KIND" not in wanted and "USE" not in wanted:
+def _first_word(here: _Here) -> Diagnostic | None:
+    """What stands where a declaration should begin."""
+    if not {"KIND", "USE"} & here.wanted:
         return None
-    word = span.text
+    word = here.span.text
     if word == "}":
-        return error("syntax", "this `}` closes nothing", span, help="delete it")
+        return here.error("this `}` closes nothing", help="delete it")
+    if here.text[here.text.rfind("\n", 0, here.at) + 1 : here.at].strip():
+        return here.error(f"`{word}` does not belong here", label="expected the end of the line")
     near = difflib.get_close_matches(word.lower(), _KINDS, 1)
-    if _open_bracket(text, at) is None and _follows_one(text, at):
-        return error("syntax", f"`{word}` does not belong here", span, "expected the end of the line")
-    return error(
-        "syntax", f"`{word}` does not begin a declaration", span,
-        help=f"did you mean `{near[0]}`?" if near else "a file holds `use`, `model`, `space`, `recipe` and `sweep`",
-    )  # fmt: skip
+    remedy = (
+        f"did you mean `{near[0]}`?"
+        if near
+        else "a file holds `use`, `model`, `space`, `recipe` and `sweep`"
+    )
+    return here.error(f"`{word}` does not begin a declaration", help=remedy)
 
 
-def _follows_one(text: str, at: int) -> bool:
-    return bool(text[text.rfind("\n", 0, at) + 1 : at].strip())
-
-
-def _bracket(source: Source, text: str, at: int, span: Span, wanted: set[str]) -> Diagnostic | None:
-    c = text[at]
-    opened = _open_bracket(text, at)
-    if c not in ")]}\n=" or opened is None or text[opened] == "{" or _CLOSE[text[opened]] == c:
+def _bracket(here: _Here) -> Diagnostic | None:
+    """A line or a body that ends inside ( ) or [ ]."""
+    c = here.text[here.at]
+    opened = _open_bracket(here.text, here.at)
+    if (
+        c not in ")]}\n="
+        or opened is None
+        or here.text[opened] == "{"
+        or _CLOSE[here.text[opened]] == c
+    ):
         return None
-    mark = text[opened]
-    there = Label(Span(source, opened, opened + 1), "opened here", primary=False)
+    mark = here.text[opened]
+    there = Label(Span(here.source, opened, opened + 1), "opened here", primary=False)
     shown = "the end of the line" if c == "\n" else f"`{c}`"
-    return error(
-        "syntax", f"{shown} comes before the `{_CLOSE[mark]}` of this `{mark}`", span, also=(there,),
-        help=f"write the missing `{_CLOSE[mark]}`",
-    )  # fmt: skip
+    message = f"{shown} comes before the `{_CLOSE[mark]}` of this `{mark}`"
+    return here.error(message, also=(there,), help=f"write the missing `{_CLOSE[mark]}`")
 
 
-def _no_sign(source: Source, text: str, at: int, span: Span, wanted: set[str]) -> Diagnostic | None:
+def _no_sign(here: _Here) -> Diagnostic | None:
     """`d 22`."""
-    before = re.search(r"[A-Za-z]\w*(?:\[[^\]\n]*\])?[ \t]+$", text[:at])
-    if "EQUAL" not in wanted or before is None or not re.match(r"[A-Za-z0-9\[(]", text[at]):
+    before = re.search(
+        r"[A-Za-z]\w*(?:\[[^\]\n]*\])?[ \t]+$", here.text[max(0, here.at - 200) : here.at]
+    )
+    if (
+        "EQUAL" not in here.wanted
+        or before is None
+        or not re.match(r"[A-Za-z0-9\[(]", here.text[here.at])
+    ):
         return None
-    name = before.group().strip()
-    message = f"there is no sign between `{name}` and `{span.text}`"
-    return error("syntax", message, span, help=f"write `{name} = {span.text}`")
+    name, word = before.group().strip(), here.span.text
+    return here.error(
+        f"there is no sign between `{name}` and `{word}`", help=f"write `{name} = {word}`"
+    )

@@ -9,12 +9,15 @@ import sys
 
 # What the template defines or imports, and so no network may be called.
 TEMPLATE_NAMES = frozenset(
-    "Tensor nn model initialize Block Bottleneck Head SqueezeExcitation Stage Stem CHANNELS STRIDES".split()
+    "Tensor nn model initialize Block Bottleneck Head SqueezeExcitation Stage Stem"
+    " CHANNELS STRIDES".split()
 )
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))]
 )  # fmt: skip
-_MODULES = frozenset(("torch", "torchvision", "timm", "numpy", "regnetc", "regnetc_runtime", "site", "conftest"))
+_MODULES = frozenset(
+    ("torch", "torchvision", "timm", "numpy", "regnetc", "regnetc_runtime", "site", "conftest")
+)
 
 
 def class_name(title: str) -> str:

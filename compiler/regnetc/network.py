@@ -88,7 +88,8 @@ class Network:
     def parts(self, image: int | None = None) -> list[complexity.Part]:
         """Stem, stages and head with the sides of their outputs and their tallies, for one image."""
         shapes = [
-            complexity.StageShape(s.w, s.d, s.stride, s.inner, s.g, s.se[0], s.se[-1]) for s in self.stages
+            complexity.StageShape(s.w, s.d, s.stride, s.inner, s.g, s.se[0], s.se[-1])
+            for s in self.stages
         ]
         return complexity.parts(
             self.block, image=image or self.image, channels=self.channels, stem_type=self.stem.type,

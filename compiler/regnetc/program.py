@@ -11,6 +11,7 @@ import os
 import posixpath
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -132,7 +133,12 @@ class _Loader:
         wanted = use.path.value
         why = _bad_path(wanted)
         if why is not None:
-            self.refuse(use, "use-path", why, "name a `.regnet` file beside this one, such as `families.regnet`")
+            self.refuse(
+                use,
+                "use-path",
+                why,
+                "name a `.regnet` file beside this one, such as `families.regnet`",
+            )
             return
         found = self.find(use, wanted, path)
         if found is None:
@@ -140,12 +146,21 @@ class _Loader:
         target, shown = found
         key = os.path.realpath(target)
         if key in active:
-            self.refuse(use, "use-circle", f"`{wanted}` uses this file in turn", "move what both need to a third file")
+            self.refuse(
+                use,
+                "use-circle",
+                f"`{wanted}` uses this file in turn",
+                "move what both need to a third file",
+            )
             return
         if key in self.files:
             return
         if len(self.files) >= SPEC_FILES or len(active) >= USE_DEPTH:
-            limit = f"{SPEC_FILES} files" if len(self.files) >= SPEC_FILES else f"{USE_DEPTH} files in a row"
+            limit = (
+                f"{SPEC_FILES} files"
+                if len(self.files) >= SPEC_FILES
+                else f"{USE_DEPTH} files in a row"
+            )
             self.refuse(use, "too-many", f"a spec uses at most {limit}", None)
             return
         try:
@@ -154,7 +169,12 @@ class _Loader:
             self.refuse(use, "use-unreadable", str(e), None)
             return
         if self.bytes + len(data) > ALL_SPECS_BYTES:
-            self.refuse(use, "too-large", f"a spec and what it uses hold at most {ALL_SPECS_BYTES:,} bytes", None)
+            self.refuse(
+                use,
+                "too-large",
+                f"a spec and what it uses hold at most {ALL_SPECS_BYTES:,} bytes",
+                None,
+            )
             return
         here = posixpath.dirname(name)
         self.read(data, shown or posixpath.normpath(posixpath.join(here, wanted)), target, active)
@@ -179,10 +199,12 @@ class _Loader:
     def missing(self, use: Use, wanted: str, here: Path) -> None:
         known = {p.name for p in library.specs()}
         if len(self.problems) < 20:
-            try:
-                known |= {e.name for _, e in zip(range(500), os.scandir(here), strict=False) if e.name.endswith(".regnet")}
-            except OSError:
-                pass
+            with suppress(OSError):
+                known |= {
+                    e.name
+                    for _, e in zip(range(500), os.scandir(here), strict=False)
+                    if e.name.endswith(".regnet")
+                }
         near = nearest_word(posixpath.basename(wanted), known) if len(self.problems) < 20 else None
         message = f"there is no file `{wanted}` here or in the library"
         self.refuse(use, "use-missing", message, f"did you mean `{near}`?" if near else None)

@@ -12,7 +12,14 @@ from .diagnostics import Diagnostic, Label, Note, Source, Span, code_point, show
 from .limits import DIAGNOSTICS_BYTES, DIAGNOSTICS_SHOWN
 
 _WINDOW = 110  # columns of a source line that are shown; longer lines are cut around the label
-_COLOURS = {"error": "1;31", "warning": "1;33", "note": "1;36", "help": "1;32", "rule": "1;34", "bold": "1"}
+_COLOURS = {
+    "error": "1;31",
+    "warning": "1;33",
+    "note": "1;36",
+    "help": "1;32",
+    "rule": "1;34",
+    "bold": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,9 @@ def as_text(problems: Sequence[Diagnostic], *, colour: bool = False) -> str:
 
 def _one(p: Diagnostic, style: Style) -> str:
     width = max(_gutter(p.labels), *(_gutter(n.labels) for n in p.notes), 1)
-    head = style.paint(p.severity, f"{p.severity}[{p.name}]") + style.paint("bold", f": {p.message}")
+    head = style.paint(p.severity, f"{p.severity}[{p.name}]") + style.paint(
+        "bold", f": {p.message}"
+    )
     lines = [head, *_snippets(p.labels, width, p.severity, style)]
     for note in p.notes:
         lines.extend(_note(note, width, style))
@@ -110,7 +119,9 @@ def _line(
     for a, b, label in marks:
         if a >= _width(under):
             mark = ("^" if label.primary else "-") * (b - a)
-            under += " " * (a - _plain(under)) + style.paint(part if label.primary else "rule", mark)
+            under += " " * (a - _plain(under)) + style.paint(
+                part if label.primary else "rule", mark
+            )
     texts = [(a, label) for a, _, label in marks if label.text]
     rows = [under]
     if texts and marks[-1][2] is texts[-1][1]:

@@ -23,10 +23,9 @@ _MOST = 20  # problems of one kind in one file
 _LOOKS_LIKE = {
     pair[0]: pair[1]
     for pair in (
-        'аa еe оo рp сc уy хx іi јj ѕs ԁd ԝw ѵv ΑA ΒB ΕE ΖZ ΗH '
-        'ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX АA ВB ЕE КK МM НH ОO РP СC '
-        'ТT ХX ɡg οo −- ∗* ×* ∕/ ÷/ ∼~ ‹< ›> “" ”" „" ‘\' ’\' ‚, '
-        '–- —- ‐- ‑- ⁄/ ‹< ․. '
+        "аa еe оo рp сc уy хx іi јj ѕs ԁd ԝw ѵv ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP "
+        "ΤT ΥY ΧX АA ВB ЕE КK МM НH ОO РP СC ТT ХX ɡg οo −- ∗* ×* ∕/ ÷/ ∼~ ‹< ›> "
+        '“" ”" „" ‘\' ’\' ‚, –- —- ‐- ‑- ⁄/ ․. '
     ).split()
 }
 
@@ -50,7 +49,9 @@ def scan(data: bytes, name: str) -> tuple[Source, list[Diagnostic]]:
 def _too_large(data: bytes, name: str) -> tuple[Source, list[Diagnostic]]:
     source = Source(name, "")
     message = f"a spec holds at most {SPEC_BYTES:,} bytes, this one has {len(data):,} or more"
-    return source, [error("too-large", message, Span(source, 0, 0), help="split it into files and `use` them")]
+    return source, [
+        error("too-large", message, Span(source, 0, 0), help="split it into files and `use` them")
+    ]
 
 
 def _not_utf8(data: bytes, name: str, e: UnicodeDecodeError) -> tuple[Source, list[Diagnostic]]:
@@ -61,7 +62,9 @@ def _not_utf8(data: bytes, name: str, e: UnicodeDecodeError) -> tuple[Source, li
     else:
         found = " ".join(f"{b:02x}" for b in data[e.start : max(e.end, e.start + 1)])
         message, label = "this file is not UTF-8", f"bytes {found} are no character"
-    return source, [error("encoding", message, Span(source, at, at + 1), label, help="save it as UTF-8")]
+    return source, [
+        error("encoding", message, Span(source, at, at + 1), label, help="save it as UTF-8")
+    ]
 
 
 def _characters(source: Source) -> Iterator[Diagnostic]:
@@ -118,7 +121,9 @@ def _long_lines(source: Source) -> Iterator[Diagnostic]:
     for count, line in enumerate(source.text.split("\n")):
         if len(line) > LINE_CHARACTERS:
             span = Span(source, at + LINE_CHARACTERS, at + LINE_CHARACTERS + 1)
-            message = f"a line holds at most {LINE_CHARACTERS:,} characters, this one has {len(line):,}"
+            message = (
+                f"a line holds at most {LINE_CHARACTERS:,} characters, this one has {len(line):,}"
+            )
             yield error("line-too-long", message, span, help="break it inside brackets")
             if count > _MOST:
                 return

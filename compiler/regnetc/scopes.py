@@ -67,7 +67,9 @@ class Scopes:
             return None
         return Scope(declaration, lineage, self._bind(declaration, lineage))
 
-    def lineage(self, declaration: Declaration, active: tuple[Declaration, ...]) -> tuple[Declaration, ...] | None:
+    def lineage(
+        self, declaration: Declaration, active: tuple[Declaration, ...]
+    ) -> tuple[Declaration, ...] | None:
         """All ancestors and then the declaration itself; None after a problem."""
         name = declaration.name.text
         if name in self._lineages:
@@ -78,7 +80,12 @@ class Scopes:
         depth = 0
         for k, parent in enumerate(declaration.parents):
             if parent in declaration.parents[:k]:
-                self._report("extended-twice", f"`{parent.text}` is extended twice", parent.span, help="name it once")
+                self._report(
+                    "extended-twice",
+                    f"`{parent.text}` is extended twice",
+                    parent.span,
+                    help="name it once",
+                )
             found = self._parent(declaration, parent, (*active, declaration))
             lines = self.lineage(found, (*active, declaration)) if found is not None else None
             if found is None or lines is None:
@@ -90,16 +97,22 @@ class Scopes:
         if depth + 1 > PARENTS + 1 or len(seen) > ANCESTORS or len(active) > PARENTS:
             limit = f"{PARENTS} deep" if len(seen) <= ANCESTORS else f"to {ANCESTORS} ancestors"
             message = f"`{name}` stands in a chain of parents that is too long"
-            self._report("too-deep", message, declaration.name.span, help=f"parents reach at most {limit}")
+            self._report(
+                "too-deep", message, declaration.name.span, help=f"parents reach at most {limit}"
+            )
             fine = False
         result = (*seen.values(), declaration) if fine else None
         self._lineages[name] = result
         return result
 
-    def _report(self, name: str, message: str, span: Span, label: str = "", help: str | None = None) -> None:  # noqa: A002
+    def _report(
+        self, name: str, message: str, span: Span, label: str = "", help: str | None = None
+    ) -> None:
         self.problems.append(error(name, message, span, label, help=help))
 
-    def _parent(self, child: Declaration, name: Name, active: tuple[Declaration, ...]) -> Declaration | None:
+    def _parent(
+        self, child: Declaration, name: Name, active: tuple[Declaration, ...]
+    ) -> Declaration | None:
         found = self.program.names.get(name.text)
         if found is None:
             if self.program.whole:
@@ -108,11 +121,18 @@ class Scopes:
         if found in active:
             circle = [d.name.text for d in active[active.index(found) :]] + [name.text]
             path = " extends ".join(f"`{n}`" for n in circle[:6])
-            self._report("circle", f"`{name.text}` extends itself", name.span, path if len(circle) > 2 else "")
+            self._report(
+                "circle",
+                f"`{name.text}` extends itself",
+                name.span,
+                path if len(circle) > 2 else "",
+            )
             return None
         if len(active) > PARENTS:
             message = f"`{child.name.text}` stands in a chain of parents that is too long"
-            self._report("too-deep", message, name.span, help=f"parents reach at most {PARENTS} deep")
+            self._report(
+                "too-deep", message, name.span, help=f"parents reach at most {PARENTS} deep"
+            )
             return None
         wanted = child.kind if child.kind == "recipe" else "space"
         if found.kind != wanted:
@@ -126,13 +146,19 @@ class Scopes:
     def _unknown(self, name: Name) -> None:
         fitting = [n for n, d in self.program.names.items() if d.kind in ("space", "recipe")]
         near = nearest_word(name.text, fitting[:500])
-        known = f"known here: {', '.join(f'`{n}`' for n in fitting[:8])}" if fitting else 'begin with `use "families.regnet"`'
+        known = (
+            f"known here: {', '.join(f'`{n}`' for n in fitting[:8])}"
+            if fitting
+            else 'begin with `use "families.regnet"`'
+        )
         self._report(
             "unknown-name", f"nothing is called `{name.text}`", name.span,
             "not declared here or in a file this one uses", help=f"did you mean `{near}`?" if near else known,
         )  # fmt: skip
 
-    def _bind(self, declaration: Declaration, lineage: tuple[Declaration, ...]) -> dict[Key, Binding]:
+    def _bind(
+        self, declaration: Declaration, lineage: tuple[Declaration, ...]
+    ) -> dict[Key, Binding]:
         fixes: dict[Key, Binding] = {}
         defaults: dict[Key, list[Binding]] = {}
         for binding, key in _bindings(lineage):
@@ -146,7 +172,11 @@ class Scopes:
                 defaults.setdefault(key, []).append(binding)
             else:
                 fixes[key] = binding
-        bound = {key: self._default(declaration, many) for key, many in defaults.items() if key not in fixes}
+        bound = {
+            key: self._default(declaration, many)
+            for key, many in defaults.items()
+            if key not in fixes
+        }
         return {**bound, **fixes}
 
     def _descends(self, child: Declaration, ancestor: Declaration) -> bool:
@@ -158,7 +188,10 @@ class Scopes:
         for other in many[:-1]:
             if other.owner is chosen.owner:
                 self._twice(declaration, chosen, other)
-            elif not self._descends(chosen.owner, other.owner) and other.fix.value != chosen.fix.value:
+            elif (
+                not self._descends(chosen.owner, other.owner)
+                and other.fix.value != chosen.fix.value
+            ):
                 self._ambiguous(declaration, other, chosen)
         return chosen
 
@@ -169,9 +202,12 @@ class Scopes:
         notes = [Note(f"from `{x.owner.name.text}`", (Label(x.fix.span),)) for x in (one, two)]
         self.problems.append(
             error(
-                "ambiguous-default", f"`{declaration.name.text}` inherits two defaults for `{what}`",
-                declaration.name.span, notes=notes, help=f"say which: add a line `{what} = ...`",
-            )  # fmt: skip
+                "ambiguous-default",
+                f"`{declaration.name.text}` inherits two defaults for `{what}`",
+                declaration.name.span,
+                notes=notes,
+                help=f"say which: add a line `{what} = ...`",
+            )
         )
 
     def _twice(self, declaration: Declaration, again: Binding, first: Binding) -> None:
@@ -194,8 +230,23 @@ class Scopes:
             if x.fix.span.source is span.source and x.owner is declaration:
                 also.append(Label(x.fix.span, "fixed first", primary=False))
             else:
-                notes.append(Note(f"`{x.owner.name.text}` fixes it{' first' if here else ''}", (Label(x.fix.span),)))
-        self.problems.append(error("fixed-twice", f"`{what}` is fixed twice", span, label, also=also, notes=notes, help=remedy))
+                notes.append(
+                    Note(
+                        f"`{x.owner.name.text}` fixes it{' first' if here else ''}",
+                        (Label(x.fix.span),),
+                    )
+                )
+        self.problems.append(
+            error(
+                "fixed-twice",
+                f"`{what}` is fixed twice",
+                span,
+                label,
+                also=also,
+                notes=notes,
+                help=remedy,
+            )
+        )
 
     def _meets_here(self, declaration: Declaration, one: Binding, two: Binding) -> bool:
         """Whether this declaration is the first in which both lines hold; else an ancestor has said it."""

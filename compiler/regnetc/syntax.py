@@ -53,18 +53,22 @@ def parse(source: Source) -> tuple[File, list[Diagnostic]]:
     builder = _Builder(source)
     uses: list[Use] = []
     declarations: list[Declaration] = []
-    for node in tree.children if tree is not None else ():
-        if node is None or isinstance(node, Token):
+    children: list[Any] = [] if tree is None else tree.children
+    for node in children:
+        if not isinstance(node, Tree):
             continue
         if node.data == "use":
-            uses.append(Use(builder.string(node.children[0]), builder.span(node)))
+            path: Any = node.children[0]
+            uses.append(Use(builder.string(path), builder.span(node)))
         else:
             declarations.append(builder.declaration(node, gaps))
     problems.extend(builder.problems)
     if len(declarations) > DECLARATIONS:
         extra = declarations[DECLARATIONS].name
         message = f"a file holds at most {DECLARATIONS:,} declarations, this one has {len(declarations):,}"
-        problems.append(error("too-many", message, extra.span, help="split it into files and `use` them"))
+        problems.append(
+            error("too-many", message, extra.span, help="split it into files and `use` them")
+        )
         del declarations[DECLARATIONS:]
     lost = any(not any(d.span.start < a and b <= d.span.end for d in declarations) for a, b in gaps)
     return File(source, tuple(uses), tuple(declarations), lost or tree is None), problems
@@ -153,7 +157,9 @@ class _Builder:
     def name(self, token: Token) -> Name:
         span = self.span(token)
         if len(token) > NAME_CHARACTERS:
-            message = f"a name has at most {NAME_CHARACTERS} characters, this one has {len(token):,}"
+            message = (
+                f"a name has at most {NAME_CHARACTERS} characters, this one has {len(token):,}"
+            )
             self.problems.append(error("name-too-long", message, span, help="shorten it"))
         return Name(str(token), span)
 
@@ -168,7 +174,9 @@ class _Builder:
         span = self.span(node)
         if len(names) > PARENTS:
             message = f"a declaration extends at most {PARENTS} others, this one {len(names)}"
-            self.problems.append(error("too-many", message, names[PARENTS].span, help="extend fewer"))
+            self.problems.append(
+                error("too-many", message, names[PARENTS].span, help="extend fewer")
+            )
         self.left_out = any(span.start < a and b <= span.end for a, b in gaps)
         lines = self.lines(body) if body else ()
         doc = _doc(self.source.text, span.start)
@@ -180,7 +188,9 @@ class _Builder:
         nodes = [n for n in body.children if isinstance(n, Tree)]
         if len(nodes) > BODY_LINES:
             message = f"a body holds at most {BODY_LINES} lines, this one has {len(nodes):,}"
-            self.problems.append(error("too-many", message, self.span(nodes[BODY_LINES]), help="split it"))
+            self.problems.append(
+                error("too-many", message, self.span(nodes[BODY_LINES]), help="split it")
+            )
         return tuple(self.line(n) for n in nodes[:BODY_LINES] if not self.too_long(n))
 
     def too_long(self, node: Tree[Token]) -> bool:
@@ -252,14 +262,22 @@ class _Builder:
         span = self.span(token)
         literal = read_literal(str(token))
         if literal is None:
-            message = f"a number has at most {NUMBER_DIGITS} digits and an exponent from -{NUMBER_EXPONENT} to {NUMBER_EXPONENT}"
-            self.problems.append(error("number-too-long", message, span, help="write a shorter one"))
+            limits = f"{NUMBER_DIGITS} digits and an exponent up to {NUMBER_EXPONENT}"
+            message = f"a number has at most {limits} either way"
+            self.problems.append(
+                error("number-too-long", message, span, help="write a shorter one")
+            )
             return Number("1", Fraction(1), Fraction(1), "", span)
         value, step, unit = literal
         return Number(str(token), value, step, unit, span)
 
 
-_SCALES = {"K": 10**3, "M": 10**6, "G": 10**9, "%": Fraction(1, 100)}
+_SCALES = {
+    "K": Fraction(10**3),
+    "M": Fraction(10**6),
+    "G": Fraction(10**9),
+    "%": Fraction(1, 100),
+}
 
 
 def read_literal(text: str) -> tuple[Fraction, Fraction, Literal["", "F", "%"]] | None:
@@ -273,7 +291,7 @@ def read_literal(text: str) -> tuple[Fraction, Fraction, Literal["", "F", "%"]] 
     power = int(exponent or 0)
     if abs(power) > NUMBER_EXPONENT:
         return None
-    step = Fraction(10) ** (power - len(decimals)) * _SCALES.get(suffix[:1], 1)
+    step = Fraction(10) ** (power - len(decimals)) * _SCALES.get(suffix[:1], Fraction(1))
     unit: Literal["", "F", "%"] = "%" if suffix == "%" else "F" if suffix.endswith("F") else ""
     return int(whole + decimals) * step, step, unit
 

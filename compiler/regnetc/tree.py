@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 from .diagnostics import Source, Span
 
 Kind = Literal["model", "space", "recipe", "sweep"]
 
 
-def place() -> Any:
-    """A field for the place of a node."""
-    return field(compare=False, repr=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Name:
     text: str
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +25,7 @@ class Number:
     value: Fraction
     step: Fraction
     unit: Literal["", "F", "%"]
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
     @property
     def is_integer_literal(self) -> bool:
@@ -40,7 +35,7 @@ class Number:
 @dataclass(frozen=True, slots=True)
 class String:
     value: str
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +44,20 @@ class Ref:
 
     name: str
     index: Expr | None
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     name: Name
     arguments: tuple[Expr | Range | Keyword, ...]
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     items: tuple[Expr, ...]
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ class Chain:
 
     operands: tuple[Expr, ...]
     operators: tuple[str, ...]
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 Expr = Number | String | Ref | Call | Listing | Chain
@@ -82,14 +77,14 @@ class Range:
     low: Expr
     high: Expr
     step: Expr | None
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
     name: Name
     value: Expr
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,7 @@ class Fix:
     default: bool
     targets: tuple[Ref, ...]
     value: Expr
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ class Draw:
 
     target: Ref
     call: Call
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,7 @@ class Bound:
 
     operands: tuple[Expr, ...]
     signs: tuple[str, ...]
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +121,7 @@ class Member:
 
     value: Expr
     range: Range
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +130,7 @@ class Block:
 
     name: Name
     lines: tuple[Line, ...]
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 Line = Fix | Draw | Bound | Member | Block
@@ -144,7 +139,7 @@ Line = Fix | Draw | Bound | Member | Block
 @dataclass(frozen=True, slots=True)
 class Use:
     path: String
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +151,7 @@ class Declaration:
     parents: tuple[Name, ...]
     lines: tuple[Line, ...]
     doc: str
-    span: Span = place()
+    span: Span = field(compare=False, repr=False)
     damaged: bool = field(default=False, compare=False)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from .check import stage_offset
+from .check_lines import stage_offset
 from .diagnostics import Diagnostic, Span, error
 from .limits import VALUE_BITS
 from .tree import Call, Chain, Expr, Keyword, Listing, Number, Range, Ref, String
@@ -63,7 +63,9 @@ def stage_of(e: Ref, stage: int | None) -> int | None:
     relative, offset = at
     if relative and stage is None:
         message = "there is no stage `i` on this line"
-        raise Wrong(error("index", message, e.index.span, help="`x[i] = ...` gives a value to each stage"))
+        raise Wrong(
+            error("index", message, e.index.span, help="`x[i] = ...` gives a value to each stage")
+        )
     return offset + (stage or 0) if relative else offset
 
 
@@ -77,7 +79,14 @@ def _chain(e: Chain, lookup: Lookup, stage: int | None) -> Quantity:
         else:
             unit = _product(result.unit, other.unit, sign)
             if sign == "/" and other.value == 0:
-                raise Wrong(error("division-by-zero", "nothing can be divided by zero", operand.span, "this is 0"))
+                raise Wrong(
+                    error(
+                        "division-by-zero",
+                        "nothing can be divided by zero",
+                        operand.span,
+                        "this is 0",
+                    )
+                )
             value = result.value * other.value if sign == "*" else result.value / other.value
         if max(value.numerator.bit_length(), value.denominator.bit_length()) > VALUE_BITS:
             raise Wrong(error("number-too-long", "this value has too many digits", e.span))
@@ -91,7 +100,14 @@ def agreed(one: Unit, two: Unit, span: Span) -> Unit:
         return two
     if two in ("any", one):
         return one
-    raise Wrong(error("unit", "flops and plain numbers do not mix", span, help="divide flops by flops, as in `flops / 1GF`"))
+    raise Wrong(
+        error(
+            "unit",
+            "flops and plain numbers do not mix",
+            span,
+            help="divide flops by flops, as in `flops / 1GF`",
+        )
+    )
 
 
 def _product(one: Unit, two: Unit, sign: str) -> Unit:
@@ -110,7 +126,14 @@ def _sqrt(e: Call, lookup: Lookup, stage: int | None) -> Quantity:
         raise AssertionError("checked before")
     x = evaluate(argument, lookup, stage)
     if x.value < 0:
-        raise Wrong(error("negative-root", "a negative number has no square root", argument.span, f"this is {shown(x)}"))
+        raise Wrong(
+            error(
+                "negative-root",
+                "a negative number has no square root",
+                argument.span,
+                f"this is {shown(x)}",
+            )
+        )
     root = Fraction(math.isqrt(x.value.numerator), math.isqrt(x.value.denominator))
     exact = root * root == x.value
     return Quantity(root if exact else Fraction(math.sqrt(x.value)), x.unit)

@@ -22,7 +22,9 @@ class UnverifiedError(Exception):
     is, where it says so; nobody should believe it.
     """
 
-    def __init__(self, name: str, message: str, digest: str, network: Network | None = None) -> None:
+    def __init__(
+        self, name: str, message: str, digest: str, network: Network | None = None
+    ) -> None:
         super().__init__(message)
         self.name = name
         self.digest = digest
@@ -45,14 +47,18 @@ def verify(data: bytes) -> Network:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise UnverifiedError("not-generated", "it is not UTF-8, so regnetc did not write it", sha) from None
+        raise UnverifiedError(
+            "not-generated", "it is not UTF-8, so regnetc did not write it", sha
+        ) from None
     carried = own_ir(text)
     if not is_ours(data) or carried is None:
         raise UnverifiedError("not-generated", "it is no module that regnetc wrote", sha)
     try:
         network, compiler = ir.from_json(carried)
     except ir.IRError as e:
-        raise UnverifiedError("changed", f"the network in its last line has been changed: {e}", sha) from None
+        raise UnverifiedError(
+            "changed", f"the network in its last line has been changed: {e}", sha
+        ) from None
     if compiler != __version__:
         message = f"regnetc {compiler} wrote it, this is regnetc {__version__}"
         raise UnverifiedError("other-version", message, sha, network)

@@ -46,19 +46,25 @@ class Parameter:
 _ALL = (
     Parameter("block", "the residual block", "word", words=("X", "Y", "Z")),
     Parameter("activation", "the activation function", "word", words=("relu", "silu", "gelu"), default="relu"),
-    Parameter("rounding", "how a quantised width meets its groups", "word", words=("paper", "torchvision"), default="paper"),
+    Parameter(
+        "rounding", "how a quantised width meets its groups", "word", words=("paper", "torchvision"), default="paper",
+    ),
     Parameter("stem", "width of the stem", "integer"),
     Parameter("stem_type", "kind of stem", "word", words=("simple", "resnet", "cifar"), default="simple"),
     Parameter("head", "width of a 1x1 convolution before the classifier, 0 for none", "integer", low=0, default=0),
     Parameter("channels", "channels of the image", "integer", high=1024, default=3),
     Parameter("classes", "outputs of the classifier", "integer", high=limits.CLASSES),
     Parameter("image", "side of the square image, in pixels", "integer", high=limits.IMAGE),
-    Parameter("se", "share of the channels that squeeze-and-excitation keeps, 0 for none", "real", low=0, high=1, default=0),
+    Parameter(
+        "se", "share of the channels that squeeze-and-excitation keeps, 0 for none", "real", low=0, high=1, default=0,
+    ),
     Parameter("stages", "number of stages", "integer", high=limits.STAGES),
     Parameter("stride", "stride of the first block of a stage", "integer", "stages", high=4),
     Parameter("w", "width of a stage, in channels", "integer", "stages"),
     Parameter("d", "depth: blocks of the network, or of a stage", "integer", "both", high=limits.TOTAL_DEPTH),
-    Parameter("b", "bottleneck ratio: width of a block over the width inside", "ratio", "both", low=Fraction(1, 64), high=64),
+    Parameter(
+        "b", "bottleneck ratio: width of a block over the width inside", "ratio", "both", low=Fraction(1, 64), high=64,
+    ),
     Parameter("g", "width of a group, in channels", "integer", "both"),
     Parameter("w0", "initial width (equation 2)", "integer", low=8, multiple=8),
     Parameter("wa", "slope of the line (equation 2)", "real", low=0),
@@ -71,7 +77,14 @@ PARAMETERS = {p.name: p for p in _ALL}
 FLOPS = {"flops": "pycls", "macs": "macs", "fvcore": "fvcore", "mmcv": "mmcv", "torch2": "torch2"}
 COUNTS = {**FLOPS, "params": "params", "acts": "acts"}
 
-CONVENTIONS = {"paper": "macs", "macs": "macs", "pycls": "pycls", "fvcore": "fvcore", "mmcv": "mmcv", "torch2": "torch2"}
+CONVENTIONS: dict[str, Literal["macs", "pycls", "fvcore", "mmcv", "torch2"]] = {
+    "paper": "macs",
+    "macs": "macs",
+    "pycls": "pycls",
+    "fvcore": "fvcore",
+    "mmcv": "mmcv",
+    "torch2": "torch2",
+}
 
 PUBLISHED_TEXT = ("source", "erratum")
 PUBLISHED_COUNTS = ("params", "flops", "acts")

@@ -56,8 +56,9 @@ class App(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         console.prepare()
         standalone = kwargs.pop("standalone_mode", True)
+        code: Any
         try:
-            code = super().main(*args, standalone_mode=False, **kwargs)
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.exceptions.Exit as e:
             code = e.exit_code
         except click.Abort:
@@ -81,7 +82,9 @@ class App(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=App, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="regnetc", message="%(prog)s %(version)s")
 def main() -> None:
     """A compiler for network design spaces: .regnet specs in, standalone PyTorch modules out.

@@ -14,7 +14,13 @@ from . import console
 
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="How problems are said.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    help="How problems are said.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def command(files: tuple[str, ...], form: str, as_json: bool) -> None:
     """Say everything that is wrong with specs.

@@ -12,7 +12,7 @@ import click
 from regnetc_runtime import files
 from regnetc_runtime.problems import Problem
 
-from .. import claims, ir
+from .. import ir
 from ..diagnostics import Diagnostic, has_errors, printable
 from ..driver import Checked, check_file, modules
 from ..emit import emit
@@ -20,6 +20,7 @@ from ..limits import GENERATED_BYTES
 from ..names import module_name
 from ..network import Network
 from ..program import UnreadableError, read_bytes
+from ..published import reconcile
 from ..verify import UnverifiedError, is_ours, verify
 from . import console
 from .targets import read_ir
@@ -42,12 +43,34 @@ class Output:
 
 @click.command("compile")
 @click.argument("specs", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-@click.option("-o", "--out", "folder", type=click.Path(file_okay=False, path_type=Path), default=Path("generated"), show_default=True, help="Folder that the modules go to.")
-@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 where a file is missing or stale.")
-@click.option("--emit", "form", type=click.Choice(["python", "ir"]), default="python", show_default=True, help="What is written.")
+@click.option(
+    "-o",
+    "--out",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("generated"),
+    show_default=True,
+    help="Folder that the modules go to.",
+)
+@click.option(
+    "--check",
+    "only_check",
+    is_flag=True,
+    help="Write nothing; exit 1 where a file is missing or stale.",
+)
+@click.option(
+    "--emit",
+    "form",
+    type=click.Choice(["python", "ir"]),
+    default="python",
+    show_default=True,
+    help="What is written.",
+)
 @click.option("--force", is_flag=True, help="Write over files that regnetc did not write.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def command(specs: tuple[str, ...], folder: Path, only_check: bool, form: str, force: bool, as_json: bool) -> None:  # fmt: skip
+def command(
+    specs: tuple[str, ...], folder: Path, only_check: bool, form: str, force: bool, as_json: bool
+) -> None:
     """Write the PyTorch module of each model.
 
     \b
@@ -64,7 +87,11 @@ def command(specs: tuple[str, ...], folder: Path, only_check: bool, form: str, f
     if has_errors(problems):
         sys.exit(console.PROBLEMS)
     if not outputs:
-        raise Problem("no-model", "there is no model to compile", help="a `space` is not emitted; write a `model` that extends it")
+        raise Problem(
+            "no-model",
+            "there is no model to compile",
+            help="a `space` is not emitted; write a `model` that extends it",
+        )
     _distinct(outputs)
     if only_check:
         sys.exit(_report_stale(outputs, as_json=as_json))
@@ -82,7 +109,9 @@ def command(specs: tuple[str, ...], folder: Path, only_check: bool, form: str, f
             _say(output)
 
 
-def _outputs(specs: tuple[str, ...], folder: Path, form: str) -> tuple[list[Output], list[Diagnostic]]:
+def _outputs(
+    specs: tuple[str, ...], folder: Path, form: str
+) -> tuple[list[Output], list[Diagnostic]]:
     outputs: list[Output] = []
     problems: list[Diagnostic] = []
     for name in specs:
@@ -110,7 +139,11 @@ def _present(path: Path) -> bytes | None:
     try:
         return read_bytes(path, GENERATED_BYTES)
     except UnreadableError as e:
-        raise Problem("not-ours", f"{e}, and regnetc will not replace it", help="choose another folder with `-o`") from None
+        raise Problem(
+            "not-ours",
+            f"{e}, and regnetc will not replace it",
+            help="choose another folder with `-o`",
+        ) from None
 
 
 def _distinct(outputs: list[Output]) -> None:
@@ -119,9 +152,11 @@ def _distinct(outputs: list[Output]) -> None:
         first = seen.setdefault(str(output.path).lower(), output)
         if first is not output and output.spec != first.spec:
             raise Problem(
-                "names-collide", f"`{printable(first.spec)}` and `{printable(output.spec)}` both become `{printable(str(output.path))}`",
+                "names-collide",
+                f"two specs become `{printable(str(output.path))}`",
+                (printable(first.spec), printable(output.spec)),
                 help="compile them into different folders with `-o`",
-            )  # fmt: skip
+            )
 
 
 def _may_replace(output: Output) -> None:
@@ -134,7 +169,9 @@ def _may_replace(output: Output) -> None:
         try:
             ir.from_json(output.old.decode("utf-8", "replace"))
         except ir.IRError:
-            raise Problem("not-ours", f"`{shown}` was not written by regnetc", help=remedy) from None
+            raise Problem(
+                "not-ours", f"`{shown}` was not written by regnetc", help=remedy
+            ) from None
         return
     if not is_ours(output.old):
         raise Problem("not-ours", f"`{shown}` was not written by regnetc", help=remedy)
@@ -143,7 +180,9 @@ def _may_replace(output: Output) -> None:
     except UnverifiedError as e:
         if e.name != "other-version":
             message = f"`{shown}` was changed by hand since regnetc wrote it"
-            raise Problem("edited", message, help="keep your changes elsewhere, then insist with `--force`") from None
+            raise Problem(
+                "edited", message, help="keep your changes elsewhere, then insist with `--force`"
+            ) from None
 
 
 def _make(folder: Path) -> None:
@@ -151,7 +190,11 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         shown = printable(str(folder))
-        raise Problem("cannot-write", f"the folder `{shown}` cannot be made: {e.strerror}", help="choose another with `-o`") from None
+        raise Problem(
+            "cannot-write",
+            f"the folder `{shown}` cannot be made: {e.strerror}",
+            help="choose another with `-o`",
+        ) from None
 
 
 def _report_stale(outputs: list[Output], *, as_json: bool) -> int:
@@ -162,9 +205,13 @@ def _report_stale(outputs: list[Output], *, as_json: bool) -> int:
     for output in stale:
         shown = printable(str(output.path))
         if output.old is None:
-            click.echo(f"missing {shown}: `regnetc compile {printable(output.spec)}` writes it", err=True)
+            click.echo(
+                f"missing {shown}: `regnetc compile {printable(output.spec)}` writes it", err=True
+            )
         else:
-            click.echo(f"stale {shown}: `regnetc compile {printable(output.spec)}` mends it", err=True)
+            click.echo(
+                f"stale {shown}: `regnetc compile {printable(output.spec)}` mends it", err=True
+            )
             for line in _first_difference(output):
                 click.echo(f"  {line}", err=True)
     if not stale:
@@ -188,7 +235,7 @@ def _data(output: Output) -> dict[str, Any]:
         "written": output.stale,
         "image": network.image,
         "counts": network.counts.as_dict(),
-        "published": [asdict(row) for row in claims.reconcile(network)],
+        "published": [asdict(row) for row in reconcile(network)],
     }
 
 
@@ -200,10 +247,10 @@ def _say(output: Output) -> None:
         f"  {network.name}: {counts.params:,} params, {counts.pycls:,} flops (pycls), "
         f"{counts.acts:,} acts at {network.image} x {network.image}"
     )
-    for row in claims.reconcile(network):
+    for row in reconcile(network):
         way = f" ({row.counting})" if row.field == "flops" else ""
-        line = f"  {printable(row.source) or 'published'} {row.field} {row.printed}: {row.verdict}, ours {row.ours:,}{way}"
-        click.echo(line)
-    errata = {row.erratum for row in claims.reconcile(network) if row.verdict == "erratum"}
+        source = printable(row.source) or "published"
+        click.echo(f"  {source} {row.field} {row.printed}: {row.verdict}, ours {row.ours:,}{way}")
+    errata = {row.erratum for row in reconcile(network) if row.verdict == "erratum"}
     for erratum in sorted(errata):
         click.echo(f"  erratum: {printable(erratum, 400)}")

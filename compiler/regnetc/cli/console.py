@@ -49,15 +49,25 @@ def show_problems(problems: Sequence[Diagnostic], form: str = "text") -> None:
         click.echo(as_text(problems, colour=coloured(sys.stderr)), err=True, color=True)
 
 
-def say_error(name: str, message: str, details: Sequence[str] = (), help: str | None = None) -> None:  # noqa: A002
+def say_error(
+    name: str, message: str, details: Sequence[str] = (), help: str | None = None
+) -> None:
     """A mistake that no line of a spec is to blame for, in the voice of the diagnostics."""
     style = Style(coloured(sys.stderr))
-    click.echo(style.paint("error", f"error[{name}]") + style.paint("bold", f": {message}"), err=True, color=True)
+    click.echo(
+        style.paint("error", f"error[{name}]") + style.paint("bold", f": {message}"),
+        err=True,
+        color=True,
+    )
     for line in details:
         click.echo(f"  {line}", err=True)
     if help is not None:
         lines = help.split("\n")
-        click.echo(f"  {style.paint('rule', '=')} {style.paint('help', 'help')}: {lines[0]}", err=True, color=True)
+        click.echo(
+            f"  {style.paint('rule', '=')} {style.paint('help', 'help')}: {lines[0]}",
+            err=True,
+            color=True,
+        )
         for line in lines[1:]:
             click.echo(f"          {line}", err=True)
 
@@ -86,8 +96,6 @@ def say_problem(e: Exception) -> int | None:
 def say_json(data: Any) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False))
-
-
 
 
 def table() -> Any:

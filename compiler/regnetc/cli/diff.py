@@ -32,13 +32,28 @@ def command(a: str, b: str, as_json: bool) -> None:
     if one.network is not None and two.network is not None:
         rows = differences(one.network, two.network)
         names = (one.network.name, two.network.name)
-    elif one.network is None and two.network is None and one.scope is not None and two.scope is not None:
+    elif (
+        one.network is None
+        and two.network is None
+        and one.scope is not None
+        and two.scope is not None
+    ):
         rows = _scope_differences(one.scope, two.scope)
         names = (one.scope.declaration.name.text, two.scope.declaration.name.text)
     else:
-        raise Problem("not-comparable", "a network and a space cannot be compared", help="name two models, or two spaces")
+        raise Problem(
+            "not-comparable",
+            "a network and a space cannot be compared",
+            help="name two models, or two spaces",
+        )
     if as_json:
-        console.say_json({"a": names[0], "b": names[1], "differences": [{"what": w, "a": x, "b": y} for w, x, y in rows]})
+        console.say_json(
+            {
+                "a": names[0],
+                "b": names[1],
+                "differences": [{"what": w, "a": x, "b": y} for w, x, y in rows],
+            }
+        )
     elif not rows:
         click.echo(f"{names[0]} and {names[1]} are the same")
     else:
@@ -69,7 +84,15 @@ def _facts(n: Network) -> dict[str, Any]:
         "stem w": n.stem.w, "head conv": n.head or None, "stages": len(n.stages),
     }  # fmt: skip
     for i, s in enumerate(n.stages, 1):
-        values = {"w": s.w, "d": s.d, "stride": s.stride, "b": s.b, "inner": s.inner, "g": s.g, "se": ", ".join(map(str, sorted(set(s.se))))}
+        values = {
+            "w": s.w,
+            "d": s.d,
+            "stride": s.stride,
+            "b": s.b,
+            "inner": s.inner,
+            "g": s.g,
+            "se": ", ".join(map(str, sorted(set(s.se)))),
+        }
         facts |= {f"{k}[{i}]": v for k, v in values.items()}
     for part in n.parts():
         counts = n.counts_of(part.tally)

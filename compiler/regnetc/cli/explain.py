@@ -27,7 +27,11 @@ def command(target: str, as_json: bool) -> None:
     """
     resolution = find(target).resolution
     if resolution is None:
-        raise Problem("no-derivation", "only a model of a spec has a derivation", help="name the spec of the network")
+        raise Problem(
+            "no-derivation",
+            "only a model of a spec has a derivation",
+            help="name the spec of the network",
+        )
     if as_json:
         console.say_json(_data(resolution))
     elif resolution.line is None:
@@ -49,7 +53,12 @@ def _data(r: Resolution) -> dict[str, Any]:
                 "inner": stage.inner, "g": stage.g, "w": stage.w, "d": stage.d,
             }
         )  # fmt: skip
-    return {"name": r.network.name, "rounding": r.network.rounding, "blocks": blocks, "stages": stages}
+    return {
+        "name": r.network.name,
+        "rounding": r.network.rounding,
+        "blocks": blocks,
+        "stages": stages,
+    }
 
 
 def _say_written(n: Network) -> None:
@@ -57,7 +66,9 @@ def _say_written(n: Network) -> None:
     out.print(n.name, style="bold")
     out.print("Widths and depths are written out; each must split into its groups as it is.")
     for i, s in enumerate(n.stages, 1):
-        out.print(f"  stage {i}: w = {s.w:,}, b = {s.b}, inside {s.inner:,} = {s.groups} groups of {s.g}; {s.d} blocks")
+        out.print(
+            f"  stage {i}: w = {s.w:,}, b = {s.b}, inside {s.inner:,} = {s.groups} groups of {s.g}; {s.d} blocks"
+        )
 
 
 def _say_line(r: Resolution, line: regnet.Line) -> None:
@@ -67,19 +78,31 @@ def _say_line(r: Resolution, line: regnet.Line) -> None:
     out.print(n.name, style="bold")
     out.print(f"d = {p['d']}, w0 = {p['w0']}, wa = {p['wa']}, wm = {p['wm']}")
     out.print()
-    out.print("Widths on the quantised line. Equation 2: u = w0 + wa * j. Equation 3: s = log(u / w0) / log(wm).")
-    out.print("Equation 4: w = w0 * wm^k with k = round(s), to the nearest multiple of 8, halves to even.")
+    out.print(
+        "Widths on the quantised line. Equation 2: u = w0 + wa * j. Equation 3: s = log(u / w0) / log(wm)."
+    )
+    out.print(
+        "Equation 4: w = w0 * wm^k with k = round(s), to the nearest multiple of 8, halves to even."
+    )
     out.print(_blocks_table(line))
     if line.skipped:
         powers = ", ".join(str(k) for k in line.skipped[:12])
-        out.print(f"No block takes the powers {powers}: legal in a model, refused in the paper's spaces.")
+        out.print(
+            f"No block takes the powers {powers}: legal in a model, refused in the paper's spaces."
+        )
     out.print()
     if n.rounding == "paper":
-        out.print("Widths that fit their groups (rounding = paper): inside w / b; the group width is clipped to it;")
+        out.print(
+            "Widths that fit their groups (rounding = paper): inside w / b; the group width is clipped to it;"
+        )
         out.print("then the nearest multiple of lcm(g, 1 / b), halves to even.")
     else:
-        out.print("Widths that fit their groups (rounding = torchvision): inside w / b; the group width is clipped to it;")
-        out.print("then the nearest multiple of g, halves up, one more where that loses more than a tenth.")
+        out.print(
+            "Widths that fit their groups (rounding = torchvision): inside w / b; the group width is clipped to it;"
+        )
+        out.print(
+            "then the nearest multiple of g, halves up, one more where that loses more than a tenth."
+        )
     out.print(_stages_table(r, line))
     for text in _elsewhere(r, line):
         out.print(text)
@@ -107,7 +130,7 @@ def _stages_table(r: Resolution, line: regnet.Line) -> Any:
     for column in ("stage", "d", "w", "b", "w / b", "g", "multiple of", "inner", "w fitted"):
         table.add_column(column, justify="right")
     for i, (w, d, fit) in enumerate(zip(line.w, line.d, r.fits, strict=True), 1):
-        b, g = r.cells[("b", i)], r.cells[("g", i)]
+        b, g = r.values[("b", i)], r.values[("g", i)]
         clipped = f" (of {shown(g)})" if isinstance(g, Quantity) and g.value != fit.g else ""
         ratio = str(b.value) if isinstance(b, Quantity) else "-"
         changed = "" if fit.w == w else f" (from {w:,})"
@@ -123,9 +146,11 @@ def _elsewhere(r: Resolution, line: regnet.Line) -> list[str]:
     other: regnet.Rounding = "torchvision" if r.network.rounding == "paper" else "paper"
     said = []
     for i, (w, stage) in enumerate(zip(line.w, r.network.stages, strict=True), 1):
-        b, g = r.cells[("b", i)], r.cells[("g", i)]
+        b, g = r.values[("b", i)], r.values[("g", i)]
         if isinstance(b, Quantity) and isinstance(g, Quantity):
             theirs = regnet.fit(w, b.value, int(g.value), other)
             if theirs.w != stage.w:
-                said.append(f"Under rounding = {other}, stage {i} would have {theirs.w:,} channels instead of {stage.w:,}.")
+                said.append(
+                    f"Under rounding = {other}, stage {i} would have {theirs.w:,} channels instead of {stage.w:,}."
+                )
     return said

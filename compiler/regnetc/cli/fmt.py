@@ -18,7 +18,9 @@ from . import console
 
 @click.command("fmt")
 @click.argument("specs", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 where the layout differs.")
+@click.option(
+    "--check", "only_check", is_flag=True, help="Write nothing; exit 1 where the layout differs."
+)
 def command(specs: tuple[str, ...], only_check: bool) -> None:
     """Lay out specs in the one layout; comments survive.
 

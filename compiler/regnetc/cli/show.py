@@ -9,9 +9,10 @@ from typing import Any
 import click
 from regnetc_runtime.problems import Problem
 
-from .. import claims, ir
+from .. import ir
 from ..diagnostics import Span, printable
 from ..network import Network
+from ..published import reconcile
 from ..scopes import Scope
 from . import console
 from .targets import find
@@ -19,8 +20,18 @@ from .targets import find
 
 @click.command("show")
 @click.argument("target", metavar="FILE[:NAME]")
-@click.option("--after", type=click.Choice(["parse", "scope", "resolve", "ir"]), default="resolve", show_default=True, help="Stop after this stage of the compiler.")
-@click.option("--image", type=click.IntRange(1, 8192), help="Count at this image size instead of the network's own.")
+@click.option(
+    "--after",
+    type=click.Choice(["parse", "scope", "resolve", "ir"]),
+    default="resolve",
+    show_default=True,
+    help="Stop after this stage of the compiler.",
+)
+@click.option(
+    "--image",
+    type=click.IntRange(1, 8192),
+    help="Count at this image size instead of the network's own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def command(target: str, after: str, image: int | None, as_json: bool) -> None:
     """Show a network: a spec's model, an IR file or a generated module.
@@ -75,7 +86,13 @@ def scope_rows(scope: Scope) -> list[tuple[str, str, str]]:
     for (name, staged), binding in sorted(scope.bindings.items()):
         mark = "default " if binding.fix.default else ""
         what = f"{name}[i]" if staged else name
-        rows.append((f"{mark}{what} = {_one_line(binding.fix.value.span)}", binding.owner.name.text, _place(binding.fix.span)))
+        rows.append(
+            (
+                f"{mark}{what} = {_one_line(binding.fix.value.span)}",
+                binding.owner.name.text,
+                _place(binding.fix.span),
+            )
+        )
     for owner, line in scope.requirements():
         rows.append((_one_line(line.span), owner.name.text, _place(line.span)))
     for owner, draw in scope.draws():
@@ -98,7 +115,14 @@ def _show_scope(scope: Scope, *, as_json: bool) -> None:
     if as_json:
         lineage = [d.name.text for d in scope.lineage]
         lines = [{"line": line, "from": owner, "at": at} for line, owner, at in rows]
-        console.say_json({"name": declaration.name.text, "kind": declaration.kind, "lineage": lineage, "lines": lines})
+        console.say_json(
+            {
+                "name": declaration.name.text,
+                "kind": declaration.kind,
+                "lineage": lineage,
+                "lines": lines,
+            }
+        )
         return
     out = console.rich_console()
     out.print(f"{declaration.kind} {declaration.name.text}", style="bold")
@@ -115,7 +139,9 @@ def _show_scope(scope: Scope, *, as_json: bool) -> None:
 def _show_network(n: Network, image: int) -> None:
     out = console.rich_console()
     out.print(f"{n.name}", style="bold")
-    out.print(f"{n.block} blocks, {n.activation}, {image} x {image} pixels, {n.channels} channels, {n.classes:,} classes")
+    out.print(
+        f"{n.block} blocks, {n.activation}, {image} x {image} pixels, {n.channels} channels, {n.classes:,} classes"
+    )
     out.print(f"  {_written(n)}")
     out.print()
     out.print(_parts_table(n, image))
@@ -125,9 +151,11 @@ def _show_network(n: Network, image: int) -> None:
         f"flops by convention: macs {counts.macs:,}, pycls {counts.pycls:,}, fvcore {counts.fvcore:,}, "
         f"mmcv {counts.mmcv:,}, torch2 {counts.torch2:,}"
     )
-    for row in claims.reconcile(n):
+    for row in reconcile(n):
         way = f", counted as {row.counting}" if row.field == "flops" else ""
-        out.print(f"{printable(row.source) or 'published'}: {row.field} {row.printed} {row.verdict} (ours {row.ours:,}{way})")
+        out.print(
+            f"{printable(row.source) or 'published'}: {row.field} {row.printed} {row.verdict} (ours {row.ours:,}{way})"
+        )
 
 
 def _written(n: Network) -> str:
@@ -137,7 +165,19 @@ def _written(n: Network) -> str:
 
 def _parts_table(n: Network, image: int) -> Any:
     table = console.table()
-    for column in ("part", "output", "w", "inner", "d", "stride", "g", "se", "params", "flops (pycls)", "acts"):
+    for column in (
+        "part",
+        "output",
+        "w",
+        "inner",
+        "d",
+        "stride",
+        "g",
+        "se",
+        "params",
+        "flops (pycls)",
+        "acts",
+    ):
         table.add_column(column, justify="left" if column == "part" else "right")
     parts = n.parts(image)
     for k, part in enumerate(parts):
@@ -151,9 +191,19 @@ def _parts_table(n: Network, image: int) -> Any:
         else:
             s = n.stages[k - 1]
             se = "-" if not s.se[0] else str(s.se[0]) if s.d == 1 else f"{s.se[0]}, {s.se[-1]}"
-            table.add_row(part.name, side, f"{s.w:,}", f"{s.inner:,}", str(s.d), str(s.stride), str(s.g), se, *costs)
+            table.add_row(
+                part.name,
+                side,
+                f"{s.w:,}",
+                f"{s.inner:,}",
+                str(s.d),
+                str(s.stride),
+                str(s.g),
+                se,
+                *costs,
+            )
     total = n.counts_at(image)
-    table.add_row("total", *[""] * 7, f"{total.params:,}", f"{total.pycls:,}", f"{total.acts:,}", style="bold")
+    table.add_row(
+        "total", *[""] * 7, f"{total.params:,}", f"{total.pycls:,}", f"{total.acts:,}", style="bold"
+    )
     return table
-
-

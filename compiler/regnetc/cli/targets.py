@@ -76,7 +76,11 @@ def _named(checked: Checked, path: Path, name: str | None) -> Target:
 def _which(path: Path, names: list[str]) -> NoReturn:
     shown = printable(str(path))
     if not names:
-        raise Problem("unknown-model", f"`{shown}` declares nothing to look at", help="name a file with a model")
+        raise Problem(
+            "unknown-model",
+            f"`{shown}` declares nothing to look at",
+            help="name a file with a model",
+        )
     raise Problem(
         "which-model", f"`{shown}` declares {len(names)}: {listed([f'`{n}`' for n in names[:12]], 'and')}",
         help=f"say which: `{shown}:{names[0]}`",
@@ -89,7 +93,9 @@ def read_ir(path: Path) -> Network:
         text = read_bytes(path, IR_BYTES).decode("utf-8")
         return ir.from_json(text)[0]
     except (UnicodeDecodeError, ir.IRError) as e:
-        raise Problem("bad-ir", f"`{printable(str(path))}` is no IR of a network", (printable(str(e)),)) from None
+        raise Problem(
+            "bad-ir", f"`{printable(str(path))}` is no IR of a network", (printable(str(e)),)
+        ) from None
 
 
 def _carried(path: Path) -> Network:
@@ -101,6 +107,6 @@ def _carried(path: Path) -> Network:
         return ir.from_json(carried)[0]
     except (UnicodeDecodeError, ir.IRError) as e:
         shown = printable(str(path))
-        raise Problem("not-generated", f"`{shown}` is no module that regnetc wrote", (printable(str(e)),)) from None
-
-
+        raise Problem(
+            "not-generated", f"`{shown}` is no module that regnetc wrote", (printable(str(e)),)
+        ) from None

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from .. import claims, library
+from .. import library
 from ..diagnostics import printable
 from ..driver import check_file
 from ..network import Network
+from ..published import Reconciled, reconcile
 from . import console
 
 _MARKS = {"agrees": "green", "differs": "bold red", "erratum": "yellow"}
@@ -36,17 +37,31 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     table = console.table()
     for column in ("spec", "network", "params", "flops (pycls)", "acts", "top-1", "stages"):
-        table.add_column(column, justify="left" if column in ("spec", "network", "stages") else "right")
+        table.add_column(
+            column, justify="left" if column in ("spec", "network", "stages") else "right"
+        )
     for path, n in networks:
-        top1 = next((dict(r.printed)["top1"] for r in n.published if "top1" in dict(r.printed)), "-")
+        top1 = next(
+            (dict(r.printed)["top1"] for r in n.published if "top1" in dict(r.printed)), "-"
+        )
         stages = ", ".join(f"{s.d} x {s.w}" for s in n.stages)
-        table.add_row(path.name, n.name, f"{n.counts.params:,}", f"{n.counts.pycls:,}", f"{n.counts.acts:,}", top1, stages)
+        table.add_row(
+            path.name,
+            n.name,
+            f"{n.counts.params:,}",
+            f"{n.counts.pycls:,}",
+            f"{n.counts.acts:,}",
+            top1,
+            stages,
+        )
     console.rich_console().print(table)
 
 
 def shipped() -> list[tuple[Path, Network]]:
     """Every network of the shipped library with its spec, by cost."""
-    found = [(path, r.network) for path in library.specs() for r in check_file(path).resolutions.values()]
+    found = [
+        (path, r.network) for path in library.specs() for r in check_file(path).resolutions.values()
+    ]
     return sorted(found, key=lambda item: (item[1].counts.macs, item[1].name))
 
 
@@ -67,7 +82,7 @@ def verify(as_json: bool) -> None:
 
     Exit 1 if a row differs without an erratum.
     """
-    rows = [(n, row) for _, n in shipped() for row in claims.reconcile(n)]
+    rows = [(n, row) for _, n in shipped() for row in reconcile(n)]
     differs = any(row.verdict == "differs" for _, row in rows)
     if as_json:
         console.say_json([{"name": n.name, **asdict(row)} for n, row in rows])
@@ -76,7 +91,7 @@ def verify(as_json: bool) -> None:
     sys.exit(console.PROBLEMS if differs else console.OK)
 
 
-def _print(rows: list[tuple[Network, claims.Reconciled]]) -> None:
+def _print(rows: list[tuple[Network, Reconciled]]) -> None:
     from rich.text import Text
 
     out = console.rich_console()
@@ -86,7 +101,15 @@ def _print(rows: list[tuple[Network, claims.Reconciled]]) -> None:
     for n, row in rows:
         verdict = Text(row.verdict, style=_MARKS[row.verdict])
         counting = row.counting if row.field == "flops" else "-"
-        table.add_row(n.name, printable(row.source, 60), row.field, counting, row.printed, f"{row.ours:,}", verdict)
+        table.add_row(
+            n.name,
+            printable(row.source, 60),
+            row.field,
+            counting,
+            row.printed,
+            f"{row.ours:,}",
+            verdict,
+        )
     out.print(table)
     for n, row in rows:
         if row.verdict == "erratum":

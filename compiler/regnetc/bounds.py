@@ -1,0 +1,169 @@
+"""Whether a network lies in the spaces that its model extends: every bound, of every ancestor."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+
+from .check_lines import stage_offset
+from .diagnostics import Diagnostic, Label, Note, Span, error
+from .facts import Facts
+from .resolve import Resolution
+from .tree import (
+    Bound,
+    Call,
+    Chain,
+    Declaration,
+    Expr,
+    Keyword,
+    Listing,
+    Member,
+    Number,
+    Range,
+    Ref,
+    String,
+)
+from .values import Wrong, agreed, evaluate, shown
+
+_SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+
+
+def violations(resolution: Resolution) -> Iterator[Diagnostic]:
+    """Every bound, of the model and of its ancestors, that the network does not satisfy."""
+    facts = Facts(resolution)
+    for owner, line in resolution.scope.requirements():
+        for stage in _stages(line, len(facts.network.stages)):
+            try:
+                broken = _broken(line, facts, stage)
+            except Wrong as wrong:
+                if wrong.problem is not None:
+                    yield wrong.problem
+                break
+            if broken is not None:
+                yield _not_in_space(resolution, owner, line, stage, facts, broken)
+                break
+
+
+def _stages(line: Bound | Member, count: int) -> Iterable[int | None]:
+    """The stages that `i` runs over: all for which every index of the line is a stage."""
+    offsets = [at for at in map(_offset, references(line)) if at is not None]
+    if not offsets:
+        return (None,)
+    return range(1 - min(*offsets, 0), count - max(*offsets, 0) + 1)
+
+
+def _offset(ref: Ref) -> int | None:
+    at = stage_offset(ref.index) if ref.index is not None else None
+    return at[1] if at is not None and at[0] else None
+
+
+def references(line: Bound | Member | Expr | Range | Keyword) -> Iterator[Ref]:
+    """Every reference in a line or an expression, in order."""
+    match line:
+        case Ref():
+            yield line
+        case Bound() | Chain():
+            for operand in line.operands:
+                yield from references(operand)
+        case Member():
+            yield from references(line.value)
+            yield from references(line.range)
+        case Range():
+            for part in (line.low, line.high, line.step):
+                if part is not None:
+                    yield from references(part)
+        case Call():
+            for argument in line.arguments:
+                yield from references(argument)
+        case Keyword():
+            yield from references(line.value)
+        case Listing():
+            for item in line.items:
+                yield from references(item)
+        case Number() | String():
+            return
+
+
+def _broken(line: Bound | Member, facts: Facts, stage: int | None) -> Expr | None:
+    """The operand that breaks a bound at a stage, or None where it holds."""
+    if isinstance(line, Member):
+        return None if _inside(line, facts, stage) else line.value
+    values = [evaluate(operand, facts.lookup, stage) for operand in line.operands]
+    for k, sign in enumerate(line.signs):
+        left, right = values[k], values[k + 1]
+        agreed(left.unit, right.unit, line.operands[k + 1].span)
+        if not _SIGNS[sign](left.value, right.value):
+            first, second = line.operands[k], line.operands[k + 1]
+            return second if isinstance(first, Number) else first
+    return None
+
+
+def _inside(line: Member, facts: Facts, stage: int | None) -> bool:
+    r = line.range
+    value = evaluate(line.value, facts.lookup, stage)
+    low, high = evaluate(r.low, facts.lookup, stage), evaluate(r.high, facts.lookup, stage)
+    for end, operand in ((low, r.low), (high, r.high)):
+        agreed(value.unit, end.unit, operand.span)
+    if low.value > high.value:
+        message = f"a range runs upwards, not from {shown(low)} to {shown(high)}"
+        raise Wrong(error("range", message, r.span, help="exchange its ends"))
+    if not low.value <= value.value <= high.value:
+        return False
+    if r.step is None:
+        return True
+    step = evaluate(r.step, facts.lookup, stage)
+    if step.value <= 0:
+        raise Wrong(
+            error("range", "the step of a range is positive", r.step.span, f"this is {shown(step)}")
+        )
+    return (value.value - low.value) % step.value == 0
+
+
+def _not_in_space(
+    resolution: Resolution,
+    owner: Declaration,
+    line: Bound | Member,
+    stage: int | None,
+    facts: Facts,
+    broken: Expr,
+) -> Diagnostic:
+    model = resolution.scope.declaration
+    message = f"`{model.name.text}` is not in `{owner.name.text}`"
+    values = [_annotated(ref, facts, stage) for ref in references(line)]
+    if owner is model:
+        message = f"`{model.name.text}` breaks its own bound"
+        labels = tuple(Label(span, text, primary=span == broken.span) for span, text in values)
+        if not any(label.primary for label in labels):
+            labels = (Label(line.span), *labels)
+        return Diagnostic("error", "not-in-space", message, labels)
+    where = _cause(resolution, broken, stage, model)
+    note = Note(
+        f"`{owner.name.text}` requires",
+        tuple(Label(s, t, primary=s == broken.span) for s, t in values),
+    )
+    if not note.labels:
+        note = Note(note.message, (Label(line.span),))
+    return error("not-in-space", message, where[0], where[1], also=where[2], notes=(note,))
+
+
+def _annotated(ref: Ref, facts: Facts, stage: int | None) -> tuple[Span, str]:
+    at = stage_offset(ref.index) if ref.index is not None else None
+    n = None if at is None else at[1] + (stage or 0 if at[0] else 0)
+    return ref.span, shown(facts.lookup(ref, n))
+
+
+def _cause(
+    resolution: Resolution, broken: Expr, stage: int | None, model: Declaration
+) -> tuple[Span, str, tuple[Label, ...]]:
+    """The line of the model that gave the value which breaks a bound, or the model's name."""
+    here = model.name.span.source
+    marks: list[tuple[Span, str]] = []
+    for ref in references(broken):
+        at = stage_offset(ref.index) if ref.index is not None else None
+        n = None if at is None else at[1] + (stage or 0 if at[0] else 0)
+        span = resolution.spans.get((ref.name, n))
+        if span is not None and span.source is here:
+            marks.append((span, f"stage {n}" if n is not None else ""))
+    if not marks:
+        return model.name.span, "", ()
+    return marks[0][0], marks[0][1], ()
