@@ -11,13 +11,13 @@ The 12GF model of Table 2 in "Designing Network Design Spaces".
     s4         7 x 7     2240        1        2       20
     head       1 x 1     1000        -        -        -
 
-Parameters are named as in pycls, so its published checkpoints load unchanged.
+Parameters are named and ordered as in pycls: its checkpoint of this network loads as it is.
 """
 
 from torch import Tensor, nn
 
-CHANNELS = (224, 448, 896, 2240)
-STRIDES = (4, 8, 16, 32)
+CHANNELS = (224, 448, 896, 2240)  # of what each stage returns
+STRIDES = (4, 8, 16, 32)  # in pixels of the image
 
 
 class Bottleneck(nn.Sequential):

@@ -11,13 +11,13 @@ The 3.2GF model of Table 2 in "Designing Network Design Spaces".
     s4         7 x 7     1008        2        2       21
     head       1 x 1     1000        -        -        -
 
-Parameters are named as in pycls, so its published checkpoints load unchanged.
+Parameters are named and ordered as in pycls: its checkpoint of this network loads as it is.
 """
 
 from torch import Tensor, nn
 
-CHANNELS = (96, 192, 432, 1008)
-STRIDES = (4, 8, 16, 32)
+CHANNELS = (96, 192, 432, 1008)  # of what each stage returns
+STRIDES = (4, 8, 16, 32)  # in pixels of the image
 
 
 class Bottleneck(nn.Sequential):

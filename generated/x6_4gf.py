@@ -11,13 +11,13 @@ The 6.4GF model of Table 2 in "Designing Network Design Spaces".
     s4         7 x 7     1624        1        2       29
     head       1 x 1     1000        -        -        -
 
-Parameters are named as in pycls, so its published checkpoints load unchanged.
+Parameters are named and ordered as in pycls: its checkpoint of this network loads as it is.
 """
 
 from torch import Tensor, nn
 
-CHANNELS = (168, 392, 784, 1624)
-STRIDES = (4, 8, 16, 32)
+CHANNELS = (168, 392, 784, 1624)  # of what each stage returns
+STRIDES = (4, 8, 16, 32)  # in pixels of the image
 
 
 class Bottleneck(nn.Sequential):

@@ -24,6 +24,7 @@ from .tree import (
     String,
 )
 from .vocabulary import (
+    ALIASES,
     COUNTS,
     DISTRIBUTIONS,
     FUNCTIONS,
@@ -109,7 +110,7 @@ def target_problems(target: Ref) -> Problems:
         return
     if target.index is None and parameter.shape == "stages":
         message = f"there is a `{name}` for each stage"
-        yield error("index", message, target.span, help=f"write `{name}[{STAGE_INDEX}] = ...`")
+        yield error("index", message, target.span, help=f"write `{name}[{STAGE_INDEX}]`")
     elif target.index is not None and parameter.shape == "scalar":
         message = f"`{name}` has one value, not one for each stage"
         yield error("index", message, target.span, help=f"write `{name} = ...`")
@@ -129,7 +130,7 @@ def unknown_parameter(
     if name == STAGE_INDEX:
         message = f"`{STAGE_INDEX}` counts stages, inside `[ ]` only"
         return error("index", message, span)
-    near = nearest_word(name, known)
+    near = ALIASES.get(name.lower()) or nearest_word(name, known)
     help_ = f"did you mean `{near}`?" if near else f"there are {', '.join(f'`{k}`' for k in known)}"
     return error("unknown-parameter", f"there is no parameter `{name[:60]}`", span, help=help_)
 

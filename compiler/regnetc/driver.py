@@ -49,6 +49,7 @@ def check_file(path: Path | str, data: bytes | None = None) -> Checked:
     scopes = Scopes(program)
     origin = Origin(plain_file_name(path.name), program.digest)
     found: dict[str, Resolution] = {}
+    warnings: list[Diagnostic] = []
     shown: dict[str, Scope] = {}
     checked: dict[int, bool] = {}
     for declaration in program.main.declarations:
@@ -63,10 +64,13 @@ def check_file(path: Path | str, data: bytes | None = None) -> Checked:
             problems.extend(more)
             if resolution is not None:
                 problems.extend(_claims(resolution))
+                warnings.extend(_warnings(resolution))
                 found.setdefault(declaration.name.text, resolution)
     problems.extend(scopes.problems)
     problems.extend(_collisions(program))
     problems.extend(_nothing(program, problems))
+    if not has_errors(problems):  # before that, they would only distract
+        problems.extend(warnings)
     return Checked(program, found, shown, tuple(in_order(problems, program.main.source)))
 
 
@@ -103,6 +107,9 @@ def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Di
 def _claims(resolution: Resolution) -> Iterator[Diagnostic]:
     yield from bounds.violations(resolution)
     yield from expect.unmet(resolution)
+
+
+def _warnings(resolution: Resolution) -> Iterator[Diagnostic]:
     yield from published.published_warnings(resolution)
     yield from published.rounding_warning(resolution)
     yield from _unused(resolution)

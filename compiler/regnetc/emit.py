@@ -109,6 +109,7 @@ def _view(n: Network) -> dict[str, Any]:
         "title": n.name,
         "class_name": class_name(n.name),
         "family": _family(n),
+        "like_torchvision": n.rounding == "torchvision" and "w0" in dict(n.parameters),
         "doc": _escaped(n.doc),
         "params": f"{counts.params:,}",
         "flops": f"{counts.pycls:,}",
@@ -159,8 +160,7 @@ def _family(n: Network) -> str:
     values = [
         f"{k} = {_number(written[k])}" for k in ("d", "w0", "wa", "wm", "g", "b") if k in written
     ]
-    rounding = ", widths rounded as torchvision does" if n.rounding == "torchvision" else ""
-    return f"RegNet of {n.block} blocks with {_and(values)}{rounding}."
+    return f"RegNet of {n.block} blocks with {_and(values)}."
 
 
 def _number(x: int | float) -> str:

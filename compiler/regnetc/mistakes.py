@@ -129,6 +129,7 @@ def _open_bracket(text: str, end: int) -> int | None:
     return opened[-1] if opened else None
 
 
+_WELL_FORMED = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?([KMG]F?|%)?")
 _RUN_ON = re.compile(r"[A-Za-z0-9_.%]*(?:(?<=e)\+[0-9]+)?")
 
 
@@ -140,6 +141,8 @@ def _number(here: _Here) -> Diagnostic | None:
     run = _RUN_ON.match(text, start)
     whole = Span(here.source, start, run.end() if run else here.at)
     word = whole.text
+    if whole.end <= here.at or _WELL_FORMED.fullmatch(word):
+        return None
     if ".." in word.rstrip(".") or not word.lstrip(".")[:1].isdigit() or len(word) < 2:
         return None
     remedy = "units are glued to the number: `400MF`, `5.16M`, `72.56%`"

@@ -47,19 +47,27 @@ def read_bytes(path: Path, limit: int = SPEC_BYTES) -> bytes:
     """The bytes of a regular file, and no more than one beyond the limit. Raises UnreadableError."""
     shown = printable(str(path))
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        )  # a pipe must not make us wait
+        try:
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISREG(mode):
+                return _read(fd, limit + 1)
+        finally:
+            os.close(fd)
     except (OSError, ValueError) as e:
         raise UnreadableError(_why(shown, e)) from None
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor has no path
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISDIR(mode):
-            raise UnreadableError(f"`{shown}` is a folder")
-        if not stat.S_ISREG(mode):
-            raise UnreadableError(f"`{shown}` is not a regular file")
-        try:
-            return file.read(limit + 1)
-        except OSError as e:
-            raise UnreadableError(_why(shown, e)) from None
+    what = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+    raise UnreadableError(f"`{shown}` {what}")
+
+
+def _read(fd: int, most: int) -> bytes:
+    parts: list[bytes] = []
+    while most > 0 and (part := os.read(fd, most)):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def _why(shown: str, e: OSError | ValueError) -> str:
@@ -115,7 +123,8 @@ class _Loader:
         self.files[key] = file
         seen: dict[str, Use] = {}
         for use in file.uses:
-            first = seen.setdefault(posixpath.normpath(use.path.value), use)
+            bad = _bad_path(use.path.value) is not None
+            first = use if bad else seen.setdefault(posixpath.normpath(use.path.value), use)
             if first is use:
                 self.follow(use, name, path, (*active, key))
             else:

@@ -99,12 +99,8 @@ def _quantize(cells: Cells) -> regnet.Line | None:
         return None
     d, w0, wa, wm = values
     if float(wm) <= 1:
-        cells.say(
-            "out-of-range",
-            "`wm` is too near to 1",
-            call.arguments[3].span,
-            help="write a larger one",
-        )
+        span = cells.spans.get(("wm", None), call.arguments[3].span)
+        cells.say("out-of-range", "`wm` is too near to 1", span, help="write a larger one")
         return None
     line = regnet.quantized_linear(int(d), int(w0), float(wa), float(wm))
     if max(line.w) > WIDTH:
@@ -252,7 +248,7 @@ def _network(
     se = words["se"].value
     for i, (row, fit) in enumerate(zip(rows, fits, strict=True), 1):
         squeezed = [regnet.squeeze(w, se) for w in (w_in, *[fit.w] * (row.d - 1))]
-        if se and not all(squeezed):
+        if se and not all(squeezed) and not cells.problems:
             none = w_in if not squeezed[0] else fit.w
             message = f"stage {i} squeezes {none} channels to none"
             _say_at(cells, "se", "out-of-range", message, "write a larger `se`")

@@ -97,7 +97,9 @@ def _characters(source: Source) -> Iterator[Diagnostic]:
 
 
 def _foreign(c: str, span: Span) -> Diagnostic:
+    digit = unicodedata.decimal(c, None)
     meant = _LOOKS_LIKE.get(c) or unicodedata.normalize("NFKC", c).strip()
+    meant = meant if digit is None else str(digit)
     sure = len(meant) == 1 and meant.isascii() and meant.isprintable()
     help_ = f"write `{meant}`" if sure else "only comments and strings may hold it"
     if unicodedata.category(c) == "Zs":

@@ -267,6 +267,7 @@ class _Builder:
             self.problems.append(
                 error("number-too-long", message, span, help="write a shorter one")
             )
+            self.left_out = True
             return Number("1", Fraction(1), Fraction(1), "", span)
         value, step, unit = literal
         return Number(str(token), value, step, unit, span)

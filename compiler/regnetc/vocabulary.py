@@ -73,6 +73,18 @@ _ALL = (
 
 PARAMETERS = {p.name: p for p in _ALL}
 
+# What other code bases call them.
+ALIASES = {
+    "depth": "d", "depths": "d[i]", "ds": "d[i]", "width": "w[i]", "widths": "w[i]", "ws": "w[i]",
+    "w_0": "w0", "w_a": "wa", "w_m": "wm", "initial_width": "w0", "slope": "wa",
+    "group_w": "g", "group_width": "g", "group_size": "g", "groups": "g", "gs": "g[i]",
+    "bottleneck": "b", "bottleneck_ratio": "b", "bot_mul": "b", "bottle_ratio": "b", "bs": "b[i]",
+    "strides": "stride[i]", "ss": "stride[i]", "num_classes": "classes", "num_stages": "stages",
+    "in_chans": "channels", "in_channels": "channels", "image_size": "image", "resolution": "image",
+    "input_size": "image", "stem_w": "stem", "stem_width": "stem", "head_w": "head",
+    "se_r": "se", "se_ratio": "se", "act": "activation", "block_type": "block",
+}  # fmt: skip
+
 # flops-like counts may carry the unit F; the bare word means the convention of the paper's code.
 FLOPS = {"flops": "pycls", "macs": "macs", "fvcore": "fvcore", "mmcv": "mmcv", "torch2": "torch2"}
 COUNTS = {**FLOPS, "params": "params", "acts": "acts"}

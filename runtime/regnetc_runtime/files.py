@@ -1,5 +1,143 @@
+"""Bytes to and from files; no other module of the product opens a file for writing.
+
+A file that is written is whole: it has its old content or its new one, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
 from pathlib import Path
+
+from .problems import Problem, printable
 
 
 def write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    """Put `data` into a file, new or old, keeping the permissions of an old one.
+
+    Raises `cannot-write`; whatever was there is then still there, or already replaced in full.
+    """
+    try:
+        mode = _mode_for(path)
+        _replace(path, data, mode)
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
+
+
+def write_if_changed(path: Path, data: bytes) -> bool:
+    """Write unless the file holds exactly `data`; whether it was written. Raises `cannot-write`."""
+    try:
+        if read(path, len(data)) == data and not path.is_symlink():
+            return False
+    except Problem:  # missing, longer, unreadable: `write` finds out what matters of that
+        pass
+    write(path, data)
+    return True
+
+
+def check_writable(path: Path) -> None:
+    """Raise `cannot-write` now for what would make `write` fail after hours of work."""
+    try:
+        _mode_for(path)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise _cannot_write(path, f"the folder {printable(path.parent)} cannot be written to")
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing. Raises `cannot-write`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
+
+
+def read(path: Path, limit_bytes: int) -> bytes:
+    """The content of a regular file, or of one that a link leads to.
+
+    Raises `no-such-file`, `not-a-file` (a folder, pipe or device), `cannot-read` and `too-large`.
+    """
+    shown = printable(path)
+    try:
+        _refuse_irregular(path.stat(), shown)
+        # Between the two looks the file can change into a pipe, which must not hang.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(fd, "rb") as f:
+            status = os.fstat(fd)
+            _refuse_irregular(status, shown)
+            data = f.read(limit_bytes + 1) if status.st_size <= limit_bytes else None
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise Problem("no-such-file", f"there is no file {shown}") from e
+    except (OSError, ValueError) as e:
+        raise Problem("cannot-read", f"{shown} cannot be read: {_reason(e)}") from e
+    if data is None or len(data) > limit_bytes:
+        raise Problem("too-large", f"{shown} is larger than {limit_bytes:,} bytes")
+    return data
+
+
+def _refuse_irregular(status: os.stat_result, shown: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise Problem("not-a-file", f"{shown} is {what}")
+
+
+def _mode_for(path: Path) -> int | None:
+    """Permissions of the file to be replaced, None where there is none."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise _cannot_write(
+                path, f"there is no folder {printable(path.parent)}", "make the folder first"
+            ) from None
+        return None
+    if stat.S_ISLNK(status.st_mode):
+        # Replacing would leave the link's target as it was, and writing through it could hit any file.
+        raise _cannot_write(path, "it is a symbolic link", "name the file that the link leads to")
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise _cannot_write(path, f"it is {what}")
+    return stat.S_IMODE(status.st_mode)
+
+
+def _replace(path: Path, data: bytes, mode: int | None) -> None:
+    """Write a file beside `path`, then give it that name, and see that both reach the disk."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        temporary = path.parent / f".regnetc-{secrets.token_hex(8)}.tmp"
+        try:
+            _write_new(temporary, data, mode)
+            temporary.replace(path)
+        except BaseException:  # Ctrl-C as well leaves nothing behind
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write_new(path: Path, data: bytes, mode: int | None) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        if mode is not None:
+            os.fchmod(fd, mode)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _cannot_write(path: Path, reason: str, help: str | None = None) -> Problem:
+    return Problem("cannot-write", f"cannot write {printable(path)}: {reason}", help=help)
+
+
+def _reason(e: OSError | ValueError) -> str:
+    """What the system says, in lower case; a ValueError is a path with a NUL in it."""
+    text = (e.strerror or str(e)) if isinstance(e, OSError) else str(e)
+    return printable(text[:1].lower() + text[1:])

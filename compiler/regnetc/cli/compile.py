@@ -154,7 +154,7 @@ def _distinct(outputs: list[Output]) -> None:
             raise Problem(
                 "names-collide",
                 f"two specs become `{printable(str(output.path))}`",
-                (printable(first.spec), printable(output.spec)),
+                details=(printable(first.spec), printable(output.spec)),
                 help="compile them into different folders with `-o`",
             )
 

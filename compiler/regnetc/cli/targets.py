@@ -94,7 +94,9 @@ def read_ir(path: Path) -> Network:
         return ir.from_json(text)[0]
     except (UnicodeDecodeError, ir.IRError) as e:
         raise Problem(
-            "bad-ir", f"`{printable(str(path))}` is no IR of a network", (printable(str(e)),)
+            "bad-ir",
+            f"`{printable(str(path))}` is no IR of a network",
+            details=(printable(str(e)),),
         ) from None
 
 
@@ -108,5 +110,7 @@ def _carried(path: Path) -> Network:
     except (UnicodeDecodeError, ir.IRError) as e:
         shown = printable(str(path))
         raise Problem(
-            "not-generated", f"`{shown}` is no module that regnetc wrote", (printable(str(e)),)
+            "not-generated",
+            f"`{shown}` is no module that regnetc wrote",
+            details=(printable(str(e)),),
         ) from None

@@ -1,0 +1,109 @@
+"""The bytes of a .pth file, as torch.save writes them, to named tensors. Nothing in it is executed.
+
+The only caller of torch.load, always with `weights_only`; what that refuses is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .limits import CHECKPOINT_ENTRIES, CHECKPOINT_NAME_CHARACTERS, CHECKPOINT_PICKLE_BYTES
+from .problems import Problem, printable
+
+WRAPPERS = ("model_state", "state_dict", "model")  # pycls, most others, timm and torchvision
+
+
+def looks_like(data: bytes) -> bool:
+    """Whether the file is a zip archive, as torch has written since 1.6."""
+    return data.startswith(b"PK\x03\x04")
+
+
+def parse(data: bytes, name: str) -> dict[str, Tensor]:
+    """The tensors, out of their wrapper if they have one. Raises `bad-weights`, `unsafe-weights`."""
+    _check_archive(data, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as e:
+        raise Problem(
+            "unsafe-weights",
+            f"{printable(name)} holds more than tensors, so it is not loaded",
+            details=(printable(str(e).partition("\n")[0]),),
+            help="where you trust the file, save the state_dict alone, as safetensors",
+        ) from e
+    except Exception as e:
+        raise _bad(name, f"torch cannot read it ({printable(str(e).partition(chr(10))[0])})") from e
+    return _unwrap(content, name)
+
+
+def _check_archive(data: bytes, name: str) -> None:
+    """torch checks no CRC, and would inflate or follow whatever the archive says: look first."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if len(entries) > CHECKPOINT_ENTRIES:
+                raise _bad(name, f"it has more than {CHECKPOINT_ENTRIES:,} entries")
+            if any(e.compress_type != zipfile.ZIP_STORED for e in entries):
+                raise _bad(name, "it has compressed entries, which torch.save never writes")
+            if sum(e.file_size for e in entries) > len(data):
+                raise _bad(name, "its entries overlap")
+            if len({e.filename for e in entries}) != len(entries):
+                raise _bad(name, "it has two entries of one name")
+            _check_names(entries, name)
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as e:
+        raise _bad(name, f"its archive is damaged ({printable(e)})") from e
+    if damaged is not None:
+        raise _bad(name, f"its entry {printable(damaged)} is damaged")
+
+
+def _check_names(entries: list[zipfile.ZipInfo], name: str) -> None:
+    for entry in entries:
+        base = entry.filename.rpartition("/")[2]
+        if base == "constants.pkl":
+            raise _bad(name, "it is a TorchScript program", "save the network's state_dict instead")
+        if base == "data.pkl" and entry.file_size > CHECKPOINT_PICKLE_BYTES:
+            raise _bad(name, f"its pickle has more than {CHECKPOINT_PICKLE_BYTES:,} bytes")
+
+
+def _unwrap(content: object, name: str) -> dict[str, Tensor]:
+    """The state dict in what was loaded, with the prefix of DistributedDataParallel taken off."""
+    if isinstance(content, Mapping):
+        for wrapper in WRAPPERS:
+            if isinstance(content.get(wrapper), Mapping):
+                content = content[wrapper]
+                break
+    if not isinstance(content, Mapping):
+        raise _bad(name, f"it holds no state_dict but a {printable(type(content).__name__)}")
+    tensors: dict[str, Tensor] = {}
+    for key, value in content.items():
+        if not (isinstance(key, str) and len(key) <= CHECKPOINT_NAME_CHARACTERS and _plain(value)):
+            what = printable(key, 100)
+            raise _bad(name, f"its entry {what} is no plain tensor of floats or integers")
+        tensors[key] = value
+    if tensors and all(k.startswith("module.") for k in tensors):
+        return {k.removeprefix("module."): t for k, t in tensors.items()}
+    return tensors
+
+
+def _plain(value: object) -> bool:
+    """A dense tensor of real numbers, in one of the layouts that networks have."""
+    if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_quantized:
+        return False
+    if value.is_complex() or value.dtype is torch.bool or value.device.type != "cpu":
+        return False
+    return value.is_contiguous() or (
+        value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _bad(name: str, why: str, help: str = "fetch or write the file again") -> Problem:
+    return Problem("bad-weights", f"{printable(name)} cannot be used: {why}", help=help)

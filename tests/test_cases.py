@@ -1,0 +1,74 @@
+"""Golden cases: a folder with `input.regnet`, and what the compiler makes of it.
+
+`problems.txt` holds every diagnostic as a person reads it; a sound spec has `<model>.ir.json` and
+`<model>.py` besides. `pytest tests/test_cases.py --update` writes them; read the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from regnetc import ir
+from regnetc.driver import check_file, modules
+from regnetc.emit import emit
+from regnetc.render import as_text
+
+CASES = Path(__file__).parent / "cases"
+
+
+def outcome(case: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Every golden file of a case, by name."""
+    monkeypatch.chdir(case)
+    checked = check_file(Path("input.regnet"))
+    files = {"problems.txt": as_text(checked.problems)} if checked.problems else {}
+    if not checked.failed:
+        for module in modules(checked, Path("input.regnet")):
+            stem = Path(module.file).stem
+            files[f"{stem}.py"] = module.text
+            files[f"{stem}.ir.json"] = ir.to_json(module.network) + "\n"
+    return files
+
+
+@pytest.mark.parametrize(
+    "case", sorted(p.parent for p in CASES.glob("*/input.regnet")), ids=lambda p: p.name
+)
+def test_case(case: Path, monkeypatch: pytest.MonkeyPatch, *, update: bool) -> None:
+    files = outcome(case, monkeypatch)
+    inputs = {p.name for p in case.iterdir() if p.suffix == ".regnet"}
+    if update:
+        for old in case.iterdir():
+            if old.is_file() and old.name not in inputs:
+                old.unlink()
+        for name, text in files.items():
+            (case / name).write_text(text, "utf-8")
+    assert {p.name for p in case.iterdir() if p.is_file()} - inputs == set(files)
+    for name, text in files.items():
+        assert (case / name).read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("path", sorted(CASES.glob("*/*.ir.json")), ids=lambda p: p.parent.name)
+def test_a_network_read_back_emits_the_same_bytes(path: Path) -> None:
+    network, _ = ir.from_json(path.read_text("utf-8"))
+    module = path.with_name(path.name.replace(".ir.json", ".py"))
+    assert emit(network) == module.read_text("utf-8")
+
+
+def test_every_problem_has_a_case() -> None:
+    source = "".join(
+        p.read_text("utf-8") for p in (CASES.parent.parent / "compiler/regnetc").glob("*.py")
+    )
+    said = re.compile(
+        r'(?:error|say|_report|_warning|Diagnostic)\(\s*(?:"(?:error|warning)",\s*)?"([a-z][a-z-]+)",'
+    )
+    names = set(said.findall(source)) | set(re.findall(r'refuse\(\s*use,\s*"([a-z-]+)"', source))
+    names |= set(re.findall(r'_say_at\(\s*cells,\s*"\w+",\s*"([a-z-]+)"', source))
+    shown = set()
+    for path in CASES.glob("*/problems.txt"):
+        shown |= set(
+            re.findall(r"^(?:error|warning)\[([a-z-]+)\]", path.read_text("utf-8"), re.MULTILINE)
+        )
+    names -= {"error", "warning"}
+    assert len(names) > 30
+    assert names - shown == set()
