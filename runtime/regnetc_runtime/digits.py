@@ -1,0 +1,78 @@
+"""scikit-learn's 1,797 handwritten digits, split for good into training, validation and test.
+
+Real 8 x 8 scans of ink on paper, ten classes, shipped with the package: nothing is downloaded.
+Ink is light on a dark ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .batches import Batch
+from .preprocess import Preprocess
+from .problems import require
+
+CLASSES = 10
+BRIGHTEST = 16  # of the values in scikit-learn's images
+SPLIT_SEED = 1797
+TEST, VALIDATION = 0.2, 0.1  # of every class
+MEAN, STD = 0.3, 0.35  # of the training images, rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Images (N x 1 x side x side, float32 in 0..255) and their digits (N, int64)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All images in order."""
+        for images, labels in zip(self.images.split(size), self.labels.split(size), strict=True):
+            yield Batch(images, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """The three parts. `test` is for a final evaluation only; nothing is chosen by it."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def load(side: int) -> Digits:
+    """All digits, enlarged to `side` pixels without new edges (bilinear).
+
+    The same image is in the same part on every machine. Raises `missing-package`.
+    """
+    raw = require("sklearn.datasets", "digits").load_digits()
+    pixels = torch.from_numpy(raw.images).float()[:, None] * (255 / BRIGHTEST)
+    images = interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
+    labels = torch.from_numpy(raw.target).long()
+    parts = (Split(images[i], labels[i]) for i in _split(labels))
+    return Digits(*parts)
+
+
+def preprocess(side: int) -> Preprocess:
+    """How any image is made to look like the training images: square, grey, `side` pixels."""
+    return Preprocess(resize=side, crop=side, mean=(MEAN,), std=(STD,), channels=1)
+
+
+def _split(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the training, validation and test images, the same share of every class."""
+    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    train, validation, test = [], [], []
+    for digit in range(CLASSES):
+        indices = (labels == digit).nonzero().flatten()
+        indices = indices[torch.randperm(len(indices), generator=generator)]
+        sizes = [round(share * len(indices)) for share in (TEST, VALIDATION)]
+        rest = len(indices) - sum(sizes)
+        for part, chosen in zip((test, validation, train), indices.split([*sizes, rest]), strict=True):
+            part.append(chosen)
+    return torch.cat(train), torch.cat(validation), torch.cat(test)
