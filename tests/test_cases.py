@@ -24,7 +24,7 @@ def outcome(case: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     checked = check_file(Path("input.regnet"))
     files = {"problems.txt": as_text(checked.problems)} if checked.problems else {}
     if not checked.failed:
-        for module in modules(checked, Path("input.regnet")):
+        for module in modules(checked, "input.regnet"):
             stem = Path(module.file).stem
             files[f"{stem}.py"] = module.text
             files[f"{stem}.ir.json"] = ir.to_json(module.network) + "\n"

@@ -53,7 +53,7 @@ def _stages(line: Bound | Member, count: int) -> Iterable[int | None]:
 
 
 def _offset(ref: Ref) -> int | None:
-    at = stage_offset(ref.index) if ref.index is not None else None
+    at = stage_offset(ref.at) if ref.at is not None else None
     return at[1] if at is not None and at[0] else None
 
 
@@ -147,7 +147,7 @@ def _not_in_space(
 
 
 def _annotated(ref: Ref, facts: Facts, stage: int | None) -> tuple[Span, str]:
-    at = stage_offset(ref.index) if ref.index is not None else None
+    at = stage_offset(ref.at) if ref.at is not None else None
     n = None if at is None else at[1] + (stage or 0 if at[0] else 0)
     return ref.span, shown(facts.lookup(ref, n))
 
@@ -159,7 +159,7 @@ def _cause(
     here = model.name.span.source
     marks: list[tuple[Span, str]] = []
     for ref in references(broken):
-        at = stage_offset(ref.index) if ref.index is not None else None
+        at = stage_offset(ref.at) if ref.at is not None else None
         n = None if at is None else at[1] + (stage or 0 if at[0] else 0)
         span = resolution.spans.get((ref.name, n))
         if span is not None and span.source is here:

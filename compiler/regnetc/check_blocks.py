@@ -58,7 +58,7 @@ def block(block: Block, owner: Declaration) -> Problems:
 def _claim(line: Fix) -> Problems:
     target = line.targets[0]
     if target.name in COUNTS:
-        if target.index is not None:
+        if target.at is not None:
             yield error(
                 "index",
                 f"`{target.name}` counts the network, not a stage",
@@ -83,7 +83,7 @@ def _claim(line: Fix) -> Problems:
 def _row(line: Fix) -> Problems:
     target, value = line.targets[0], line.value
     key = target.name
-    if key not in PUBLISHED or target.index is not None:
+    if key not in PUBLISHED or target.at is not None:
         near = nearest_word(key, PUBLISHED)
         help_ = (
             f"did you mean `{near}`?"
@@ -100,7 +100,7 @@ def _row(line: Fix) -> Problems:
         if not isinstance(value, String):
             yield error("string", f"`{key}` is a string", value.span, help='write `"..."`')
     elif key == "counting":
-        if not (isinstance(value, Ref) and value.index is None and value.name in CONVENTIONS):
+        if not (isinstance(value, Ref) and value.at is None and value.name in CONVENTIONS):
             yield _unknown_convention(value)
     elif not isinstance(value, Number):
         yield error("not-a-number", f"`{key}` is a number as it was printed", value.span)

@@ -81,7 +81,7 @@ def _fix(line: Fix) -> Problems:
 
 
 def _quantized(line: Fix, value: Call) -> Problems:
-    if [(t.name, t.index is not None) for t in line.targets] != [("w", True), ("d", True)]:
+    if [(t.name, t.at is not None) for t in line.targets] != [("w", True), ("d", True)]:
         message = "`quantized_linear` gives the widths and the depths of all stages"
         span = line.targets[0].span.to(line.targets[-1].span)
         yield error(
@@ -108,18 +108,18 @@ def target_problems(target: Ref) -> Problems:
     if parameter is None:
         yield unknown_parameter(name, target.span, PARAMETERS)
         return
-    if target.index is None and parameter.shape == "stages":
+    if target.at is None and parameter.shape == "stages":
         message = f"there is a `{name}` for each stage"
         yield error("index", message, target.span, help=f"write `{name}[{STAGE_INDEX}]`")
-    elif target.index is not None and parameter.shape == "scalar":
+    elif target.at is not None and parameter.shape == "scalar":
         message = f"`{name}` has one value, not one for each stage"
         yield error("index", message, target.span, help=f"write `{name} = ...`")
-    elif target.index is not None and target.index != Ref(STAGE_INDEX, None, target.span):
+    elif target.at is not None and stage_offset(target.at) != (True, 0):
         message = f"a value is given to `{name}[{STAGE_INDEX}]`, all stages at once"
         yield error(
             "index",
             message,
-            target.index.span,
+            target.at.span,
             help=f"write `{name}[{STAGE_INDEX}] = [...]`, a value for each stage",
         )
 
@@ -147,7 +147,7 @@ def _unknown_function(call: Call, known: Sequence[str]) -> Diagnostic:
 
 
 def word_problems(value: Expr, parameter: Parameter) -> Problems:
-    if isinstance(value, Ref) and value.index is None and value.name in parameter.words:
+    if isinstance(value, Ref) and value.at is None and value.name in parameter.words:
         return
     shown = value.span.text if len(value.span.text) <= 60 else "this"
     near = nearest_word(value.name, parameter.words) if isinstance(value, Ref) else None
@@ -158,7 +158,7 @@ def word_problems(value: Expr, parameter: Parameter) -> Problems:
 
 
 def listing(target: Ref, value: Listing) -> Problems:
-    if target.index is None:
+    if target.at is None:
         message = f"`{target.name}` has one value, not a list"
         yield error(
             "list",
@@ -206,7 +206,7 @@ def expression(e: Expr, *, counts: bool = True) -> Problems:
 
 def _ref(e: Ref, *, counts: bool) -> Problems:
     if e.name in COUNTS:
-        if e.index is not None:
+        if e.at is not None:
             yield error(
                 "index",
                 f"`{e.name}` counts the network, not a stage",
@@ -228,23 +228,23 @@ def _ref(e: Ref, *, counts: bool) -> Problems:
         return
     if parameter.kind == "word":
         yield error("word", f"`{e.name}` is a word, not a number", e.span)
-    elif e.index is None and parameter.shape == "stages":
+    elif e.at is None and parameter.shape == "stages":
         yield error(
             "index",
             f"there is a `{e.name}` for each stage",
             e.span,
             help=f"write `{e.name}[{STAGE_INDEX}]`, or `{e.name}[1]`",
         )
-    elif e.index is not None and parameter.shape == "scalar":
+    elif e.at is not None and parameter.shape == "scalar":
         yield error(
             "index",
             f"`{e.name}` has one value, not one for each stage",
             e.span,
             help=f"write `{e.name}`",
         )
-    elif e.index is not None and stage_offset(e.index) is None:
+    elif e.at is not None and stage_offset(e.at) is None:
         yield error(
-            "index", "stages are counted by a whole number, `i`, `i+1` or `i-1`", e.index.span,
+            "index", "stages are counted by a whole number, `i`, `i+1` or `i-1`", e.at.span,
             help=f"write `{e.name}[{STAGE_INDEX}]`, or `{e.name}[1]`",
         )  # fmt: skip
 
@@ -252,12 +252,12 @@ def _ref(e: Ref, *, counts: bool) -> Problems:
 def stage_offset(index: Expr) -> tuple[bool, int] | None:
     """`i+1` is (True, 1), `3` is (False, 3), anything else None."""
     match index:
-        case Ref(name=name, index=None) if name == STAGE_INDEX:
+        case Ref(name=name, at=None) if name == STAGE_INDEX:
             return True, 0
         case Number() if index.is_integer_literal and index.value <= 1_000:
             return False, int(index.value)
         case Chain(
-            operands=(Ref(name=name, index=None), Number() as n), operators=("+" | "-" as sign,)
+            operands=(Ref(name=name, at=None), Number() as n), operators=("+" | "-" as sign,)
         ) if name == STAGE_INDEX and n.is_integer_literal and n.value <= STAGES:
             return True, int(n.value) if sign == "+" else -int(n.value)
     return None

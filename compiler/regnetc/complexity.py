@@ -7,8 +7,8 @@ does. Nothing of ours is imported here.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
 from typing import Literal, NamedTuple
 
 StemType = Literal["simple", "resnet", "cifar"]
@@ -32,8 +32,7 @@ class StageShape(NamedTuple):
     se_rest: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """What is counted, layer by layer, for one image; tallies add up.
 
     `macs`: multiply-adds of convolutions and linear layers, no bias. `conv_bias`, `linear_bias`:
@@ -52,15 +51,14 @@ class Tally:
     max_pooled: int = 0
     acts: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+    def __add__(self, other: Tally) -> Tally:  # type: ignore[override]
+        return Tally(*map(operator.add, self, other))
 
-    def __mul__(self, times: int) -> Tally:
-        return Tally(*(a * times for a in astuple(self)))
+    def __mul__(self, times: int) -> Tally:  # type: ignore[override]
+        return Tally(*(value * times for value in self))
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Totals of a network for one image, or of a part of it.
 
     `macs`: what the paper calls flops. `pycls`: and one add for every biased output. `fvcore`: macs,
@@ -91,7 +89,7 @@ class Counts:
         )
 
     def as_dict(self) -> dict[str, int]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return self._asdict()
 
 
 def size_after(side: int, stride: int) -> int:

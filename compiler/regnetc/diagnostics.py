@@ -8,25 +8,26 @@ from __future__ import annotations
 import bisect
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning"]
 
 
-@dataclass(frozen=True)
 class Source:
     """A text and the name that messages call it by. Offsets count characters from 0."""
 
-    name: str
-    text: str = field(repr=False)
+    __slots__ = ("_line_starts", "name", "text")
 
-    @cached_property
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self._line_starts: list[int] | None = None
+
+    @property
     def _starts(self) -> list[int]:
-        starts = [0]
-        starts.extend(i + 1 for i, c in enumerate(self.text) if c == "\n")
-        return starts
+        if self._line_starts is None:
+            self._line_starts = [0, *(i + 1 for i, c in enumerate(self.text) if c == "\n")]
+        return self._line_starts
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both from 1."""
@@ -40,8 +41,7 @@ class Source:
         return self.text[start:] if end < 0 else self.text[start:end]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The characters `start` to `end` (not included) of a source."""
 
     source: Source
@@ -57,8 +57,7 @@ class Span:
         return Span(self.source, self.start, other.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """A place and what to say about it; `^^^` if it is the place, `---` if it is its other half."""
 
     span: Span
@@ -66,16 +65,14 @@ class Label:
     primary: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A second place, with a sentence of its own; without labels, a sentence alone."""
 
     message: str
     labels: tuple[Label, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One problem. `name` is stable; `message` stands alone, in lower case, without a full stop."""
 
     severity: Severity

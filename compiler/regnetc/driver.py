@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from . import bounds, expect, published
 from .check import check
 from .diagnostics import Diagnostic, Label, Span, SpecError, error, has_errors, in_order
-from .emit import emit
 from .names import class_name, module_name, plain_file_name
 from .network import Network, Origin
 from .program import Program, load
@@ -19,8 +18,7 @@ from .tree import Declaration, Fix
 from .vocabulary import PARAMETERS
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """A spec that has been read: its models resolved as far as they can be, and every problem."""
 
     program: Program
@@ -33,8 +31,7 @@ class Checked:
         return has_errors(self.problems)
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """A generated module: its file name, its text, and the network that it is."""
 
     file: str
@@ -42,12 +39,11 @@ class Module:
     network: Network
 
 
-def check_file(path: Path | str, data: bytes | None = None) -> Checked:
+def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Checked:
     """Read a spec and say everything that is wrong with it. Raises UnreadableError if it cannot be read."""
-    path = Path(path)
+    path = os.fspath(path)
     program, problems = load(path, data)
     scopes = Scopes(program)
-    origin = Origin(plain_file_name(path.name), program.digest)
     found: dict[str, Resolution] = {}
     warnings: list[Diagnostic] = []
     shown: dict[str, Scope] = {}
@@ -60,7 +56,7 @@ def check_file(path: Path | str, data: bytes | None = None) -> Checked:
         shown.setdefault(declaration.name.text, scope)
         if declaration.kind == "model" and all(fine):
             rows = published.published_rows(declaration)
-            resolution, more = resolve(scope, origin, rows)
+            resolution, more = resolve(scope, rows)
             problems.extend(more)
             if resolution is not None:
                 problems.extend(_claims(resolution))
@@ -74,24 +70,27 @@ def check_file(path: Path | str, data: bytes | None = None) -> Checked:
     return Checked(program, found, shown, tuple(in_order(problems, program.main.source)))
 
 
-def compile_file(path: Path | str, data: bytes | None = None) -> list[Module]:
+def compile_file(path: str | os.PathLike[str], data: bytes | None = None) -> list[Module]:
     """The modules of a spec's models. Raises SpecError with all problems, UnreadableError without a file."""
     checked = check_file(path, data)
     if checked.failed:
         raise SpecError(checked.problems)
-    return modules(checked, Path(path))
+    return modules(checked, os.fspath(path))
 
 
-def modules(checked: Checked, path: Path) -> list[Module]:
+def modules(checked: Checked, path: str) -> list[Module]:
     """A module for each model: called like the spec if there is one, else like the model."""
-    networks = [r.network for r in checked.resolutions.values()]
-    stems = (
-        [path.name.split(".regnet")[0]]
-        if len(networks) == 1
-        else [n.name.lower() for n in networks]
-    )
+    import hashlib
+
+    from .emit import emit  # Jinja and jsonschema: not for those who only check
+
+    text = checked.program.main.source.text
+    file = os.path.basename(path)
+    origin = Origin(plain_file_name(file), hashlib.sha256(text.encode()).hexdigest())
+    networks = [r.network._replace(origin=origin) for r in checked.resolutions.values()]
+    names = [file.split(".regnet")[0]] if len(networks) == 1 else [n.name.lower() for n in networks]
     return [
-        Module(f"{module_name(s)}.py", emit(n), n) for s, n in zip(stems, networks, strict=True)
+        Module(f"{module_name(s)}.py", emit(n), n) for s, n in zip(names, networks, strict=True)
     ]
 
 
@@ -121,7 +120,7 @@ def _unused(resolution: Resolution) -> Iterator[Diagnostic]:
     for line in model.lines:
         for target in line.targets if isinstance(line, Fix) else ():
             name = target.name
-            key = (name, 1 if target.index is not None else None)
+            key = (name, 1 if target.at is not None else None)
             if key not in resolution.values and name in PARAMETERS:
                 message = f"nothing in `{model.name.text}` depends on `{target.span.text}`"
                 yield Diagnostic(

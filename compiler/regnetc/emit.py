@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def prove(text: str, network: Network) -> None:
         raise UnprovedError("its bytes and its text read differently")
     if network.doc and network.doc not in (ast.get_docstring(tree, clean=False) or ""):
         raise UnprovedError("its docstring is not the comment of the spec")
-    twin = ast.parse(_render(replace(network, name="Net", doc="")))
+    twin = ast.parse(_render(network._replace(name="Net", doc="")))
     if _code(tree, class_name(network.name)) != _code(twin, "Net"):
         raise UnprovedError("its code is not that of its twin")
 

@@ -33,7 +33,7 @@ def _claim(line: Fix, facts: Facts) -> Iterator[Diagnostic]:
     if parameter is not None and parameter.kind == "word":
         if isinstance(line.value, Ref) and line.value.name != facts.word(target.name):
             yield _expectation(target.name, facts, facts.word(target.name), line.value)
-    elif target.index is not None:
+    elif target.at is not None:
         yield from _claim_stages(target, line.value, facts)
     else:
         found = facts.lookup(target, None)

@@ -1,23 +1,19 @@
 """The parser of `regnet.lark`, from tables made ahead of time.
 
-Building the tables takes longer than checking all shipped specs, so they are kept beside the
-grammar. They are used only if they were made from this grammar by this release of lark; otherwise
-the parser is built afresh. `PYTHONHASHSEED=0 python -m
-regnetc.grammar` writes them anew, the same bytes each time.
+Building the tables takes longer than checking all shipped specs, so they are kept in `tables.py`.
+They are used only if they were made from this grammar by this release of lark; otherwise the parser
+is built afresh. `python -m regnetc.grammar` writes them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from lark import Lark, __version__
 
-_HERE = Path(__file__).parent
-_TABLES = _HERE / "regnet.tables.json"
+_HERE = os.path.dirname(__file__)
 _OPTIONS: dict[str, Any] = {
     "parser": "lalr",
     "propagate_positions": True,
@@ -28,45 +24,40 @@ _OPTIONS: dict[str, Any] = {
 @cache
 def parser() -> Lark:
     """The LALR parser of the language, one for the process."""
-    grammar = (_HERE / "regnet.lark").read_text("utf-8")
-    try:
-        tables = json.loads(_TABLES.read_bytes())
-    except (OSError, ValueError):
-        tables = {}
-    if tables.get("made_from") == _fingerprint(grammar):
-        return _restore(tables)
-    return Lark(grammar, **_OPTIONS)
+    from . import tables
 
-
-def tables_text() -> str:
-    """What belongs in `regnet.tables.json`."""
-    from lark.grammar import Rule
-    from lark.lexer import TerminalDef
-
-    grammar = (_HERE / "regnet.lark").read_text("utf-8")
-    data, memo = Lark(grammar, **_OPTIONS).memo_serialize([TerminalDef, Rule])
-    tables = {"made_from": _fingerprint(grammar), "data": data, "memo": memo}
-    return json.dumps(tables, sort_keys=True, separators=(",", ":")) + "\n"
-
-
-def _fingerprint(grammar: str) -> str:
-    return f"lark {__version__}, sha256 {hashlib.sha256(grammar.encode()).hexdigest()}"
-
-
-def _restore(tables: dict[str, Any]) -> Lark:
+    grammar = grammar_text()
+    if (__version__, grammar) != (tables.LARK, tables.GRAMMAR):
+        return Lark(grammar, **_OPTIONS)
     # what lark's own stand-alone parsers call; `Lark.load` takes only a pickle
-    restored: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
-        _numbered(tables["data"]), _numbered(tables["memo"])
-    )
+    restored: Lark = Lark._load_from_dict(tables.DATA, tables.MEMO)  # type: ignore[no-untyped-call]
     return restored
 
 
-def _numbered(x: Any) -> Any:
-    """JSON has no integer keys; lark's parse table and memo do."""
-    if isinstance(x, dict):
-        return {int(k) if k.isdecimal() else k: _numbered(v) for k, v in x.items()}
-    return [_numbered(v) for v in x] if isinstance(x, list) else x
+def grammar_text() -> str:
+    with open(os.path.join(_HERE, "regnet.lark"), encoding="utf-8") as file:
+        return file.read()
+
+
+def tables_text() -> str:
+    """What belongs in `tables.py`."""
+    import pprint
+
+    from lark.grammar import Rule
+    from lark.lexer import TerminalDef
+
+    grammar = grammar_text()
+    data, memo = Lark(grammar, **_OPTIONS).memo_serialize([TerminalDef, Rule])
+    values = {"LARK": __version__, "GRAMMAR": grammar, "DATA": data, "MEMO": memo}
+    lines = [
+        f"{name}: Any = {pprint.pformat(value, width=96, compact=True)}\n"
+        for name, value in values.items()
+    ]
+    head = '"""Parse tables of regnet.lark, written by `python -m regnetc.grammar`."""\n\nfrom typing import Any\n\n'
+    return head + "".join(lines)
 
 
 if __name__ == "__main__":
-    _TABLES.write_text(tables_text(), "utf-8")
+    from pathlib import Path
+
+    Path(_HERE, "tables.py").write_text(tables_text(), "utf-8")

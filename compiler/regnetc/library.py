@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 
-def folder() -> Path:
+def folder() -> str:
     """The folder of the shipped specs, `families.regnet` among them."""
-    package = Path(__file__).resolve().parent
-    shipped = package / "spec"
-    return shipped if shipped.is_dir() else package.parent.parent / "spec"
+    package = os.path.dirname(os.path.realpath(__file__))
+    shipped = os.path.join(package, "spec")
+    return shipped if os.path.isdir(shipped) else os.path.join(package, "..", "..", "spec")
 
 
-def specs() -> list[Path]:
-    """Every shipped spec, in order of name."""
-    return sorted(folder().glob("*.regnet"))
+def specs() -> list[str]:
+    """The paths of all shipped specs, in order of name."""
+    home = folder()
+    return [
+        os.path.join(home, name) for name in sorted(os.listdir(home)) if name.endswith(".regnet")
+    ]

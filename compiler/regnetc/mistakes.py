@@ -8,8 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
@@ -29,8 +28,7 @@ _PIECE = re.compile(r'"[^"\n]*"?|#[^\n]*|[{}()\[\]]')
 _RUN = re.compile(r"[A-Za-z0-9_%.]+")
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
+class _Here(NamedTuple):
     """Where the parser stopped: the text as it was parsed, the offset, the word there, what it wanted."""
 
     source: Source

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from . import complexity
 from .complexity import BlockType, Counts, StemType
@@ -14,16 +13,14 @@ Activation = Literal["relu", "silu", "gelu"]
 Convention = Literal["macs", "pycls", "fvcore", "mmcv", "torch2"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stem:
+class Stem(NamedTuple):
     """`simple`: 3x3, stride 2. `resnet`: 7x7, stride 2, then max-pooling. `cifar`: 3x3, stride 1."""
 
     type: StemType
     w: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """`d` blocks of width `w`: `inner` = w / b channels inside, in groups of `g`.
 
     `se` holds the channels that each block squeezes to, 0 where there is no squeeze-and-excitation.
@@ -42,8 +39,7 @@ class Stage:
         return self.inner // self.g
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A published row: its source, how it counted, and its numbers as they were printed."""
 
     source: str
@@ -53,21 +49,21 @@ class Row:
     erratum: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The spec that a network was written in: its file name and the SHA-256 of its text."""
+class Origin(NamedTuple):
+    """The spec that a network was written in: its file name and the SHA-256 of its text.
 
-    file: str
-    sha256: str
+    The text has LF line ends and no byte order mark; of most specs it is the SHA-256 of the file.
+    """
+
+    file: str = ""
+    sha256: str = "0" * 64
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """A network that can be emitted. `parameters` are the numbers that it was written with."""
 
     name: str
     doc: str
-    origin: Origin
     block: BlockType
     activation: Activation
     rounding: Rounding
@@ -79,6 +75,7 @@ class Network:
     head: int
     parameters: tuple[tuple[str, int | float], ...]
     published: tuple[Row, ...] = ()
+    origin: Origin = Origin()
 
     @property
     def head_w(self) -> int:
@@ -101,9 +98,9 @@ class Network:
 
     def counts_at(self, image: int) -> Counts:
         """Params, activations and flops in every convention, for one image of this side."""
-        return self.counts_of(complexity.total([part.tally for part in self.parts(image)]))
+        return _counts(self, image)
 
-    @cached_property
+    @property
     def counts(self) -> Counts:
         """The counts at the network's own image size."""
         return self.counts_at(self.image)
@@ -117,3 +114,8 @@ class Network:
             at *= stage.stride
             out.append(at)
         return tuple(out)
+
+
+@lru_cache(maxsize=256)
+def _counts(network: Network, image: int) -> Counts:
+    return network.counts_of(complexity.total([part.tally for part in network.parts(image)]))

@@ -6,46 +6,42 @@ Reading goes no further than the folder of the given file and the shipped librar
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import posixpath
 import re
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from itertools import islice
+from typing import NamedTuple
 
 from . import library
 from .diagnostics import Diagnostic, Label, Note, Span, error, has_errors, printable
-from .limits import ALL_SPECS_BYTES, SPEC_BYTES, SPEC_FILES, USE_DEPTH
+from .limits import ALL_SPECS_BYTES, DIAGNOSTICS_SHOWN, SPEC_BYTES, SPEC_FILES, USE_DEPTH
 from .scan import scan
 from .syntax import parse
 from .tree import Declaration, File, Use
 from .vocabulary import nearest_word
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """`main` and the files it uses, directly or not. `names` holds every declaration by name.
 
     `whole` is false where something could not be read, so that a name may be missing innocently.
-    `digest` is the SHA-256 of the main file's text, line ends and byte order mark apart.
     """
 
     main: File
     names: dict[str, Declaration]
     whole: bool
-    digest: str
 
 
 class UnreadableError(Exception):
     """A file that cannot be read; the message says why and stands alone."""
 
 
-def read_bytes(path: Path, limit: int = SPEC_BYTES) -> bytes:
+def read_bytes(path: str, limit: int = SPEC_BYTES) -> bytes:
     """The bytes of a regular file, and no more than one beyond the limit. Raises UnreadableError."""
-    shown = printable(str(path))
+    shown = printable(path)
     try:
         fd = os.open(
             path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -83,15 +79,14 @@ def _why(shown: str, e: OSError | ValueError) -> str:
     return reasons.get(getattr(e, "errno", None) or 0, f"`{shown}` cannot be read")
 
 
-def load(path: Path, data: bytes | None = None) -> tuple[Program, list[Diagnostic]]:
+def load(path: str, data: bytes | None = None) -> tuple[Program, list[Diagnostic]]:
     """Read a spec and what it uses. Raises UnreadableError if the spec itself cannot be read."""
     data = read_bytes(path) if data is None else data
     loader = _Loader(path)
-    main = loader.read(data, printable(str(path)), path, ())
+    main = loader.read(data, printable(path), path, ())
     names, clashes = _names(loader.files)
     problems = loader.problems + clashes
-    digest = hashlib.sha256(main.source.text.encode("utf-8", "replace")).hexdigest()
-    return Program(main, names, loader.whole, digest), problems
+    return Program(main, names, loader.whole), problems
 
 
 @lru_cache(maxsize=128)
@@ -106,15 +101,15 @@ def _parsed(data: bytes, name: str) -> tuple[File, tuple[Diagnostic, ...]]:
 class _Loader:
     """Follows `use` lines depth first; every file is read once."""
 
-    def __init__(self, given: Path) -> None:
-        self.root = Path(os.path.realpath(given)).parent
-        self.library = Path(os.path.realpath(library.folder()))
+    def __init__(self, given: str) -> None:
+        self.root = os.path.dirname(os.path.realpath(given))
+        self.library = os.path.realpath(library.folder())
         self.files: dict[str, File] = {}
         self.problems: list[Diagnostic] = []
         self.whole = True
         self.bytes = 0
 
-    def read(self, data: bytes, name: str, path: Path, active: tuple[str, ...]) -> File:
+    def read(self, data: bytes, name: str, path: str, active: tuple[str, ...]) -> File:
         key = os.path.realpath(path)
         self.bytes += len(data)
         file, problems = _parsed(data, name)
@@ -138,7 +133,7 @@ class _Loader:
         self.problems.append(error(name, message, use.path.span, also=also, help=remedy))
         self.whole = False
 
-    def follow(self, use: Use, name: str, path: Path, active: tuple[str, ...]) -> None:
+    def follow(self, use: Use, name: str, path: str, active: tuple[str, ...]) -> None:
         wanted = use.path.value
         why = _bad_path(wanted)
         if why is not None:
@@ -188,35 +183,36 @@ class _Loader:
         here = posixpath.dirname(name)
         self.read(data, shown or posixpath.normpath(posixpath.join(here, wanted)), target, active)
 
-    def find(self, use: Use, wanted: str, path: Path) -> tuple[Path, str] | None:
+    def find(self, use: Use, wanted: str, path: str) -> tuple[str, str] | None:
         """Beside the file that says it, then in the library; never above either."""
-        here = path.parent
-        beside = here / wanted
-        if os.path.lexists(beside) or not (self.library / wanted).is_file():
-            if not os.path.lexists(beside):
-                self.missing(use, wanted, here)
-                return None
-            real = Path(os.path.realpath(beside))
-            if not any(real.is_relative_to(home) for home in (self.root, self.library)):
+        here = os.path.dirname(path)
+        beside, shipped = os.path.join(here, wanted), os.path.join(self.library, wanted)
+        if os.path.lexists(beside):
+            if not any(_lies_in(beside, home) for home in (self.root, self.library)):
                 message = f"`{wanted}` lies outside the folder of the spec"
                 self.refuse(use, "use-path", message, "copy the file into that folder")
                 return None
             return beside, ""
-        real = Path(os.path.realpath(self.library / wanted))
-        return (real, f"regnetc/spec/{wanted}") if real.is_relative_to(self.library) else None
+        if os.path.isfile(shipped) and _lies_in(shipped, self.library):
+            return shipped, f"regnetc/spec/{wanted}"
+        self.missing(use, wanted, here)
+        return None
 
-    def missing(self, use: Use, wanted: str, here: Path) -> None:
-        known = {p.name for p in library.specs()}
-        if len(self.problems) < 20:
-            with suppress(OSError):
-                known |= {
-                    e.name
-                    for _, e in zip(range(500), os.scandir(here), strict=False)
-                    if e.name.endswith(".regnet")
-                }
-        near = nearest_word(posixpath.basename(wanted), known) if len(self.problems) < 20 else None
+    def missing(self, use: Use, wanted: str, here: str) -> None:
+        near = None
+        if len(self.problems) < DIAGNOSTICS_SHOWN:
+            known = {posixpath.basename(path)[:-7] for path in library.specs()}
+            with suppress(OSError), os.scandir(here or ".") as entries:
+                known |= {e.name[:-7] for e in islice(entries, 500) if e.name.endswith(".regnet")}
+            near = nearest_word(posixpath.basename(wanted).removesuffix(".regnet"), known)
         message = f"there is no file `{wanted}` here or in the library"
-        self.refuse(use, "use-missing", message, f"did you mean `{near}`?" if near else None)
+        remedy = f"did you mean `{printable(near)}.regnet`?" if near else None
+        self.refuse(use, "use-missing", message, remedy)
+
+
+def _lies_in(path: str, home: str) -> bool:
+    """Whether a file, links followed, is below a folder that holds no links."""
+    return os.path.realpath(path).startswith(os.path.join(home, ""))
 
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._+=@-]+(?:/[A-Za-z0-9._+=@-]+)*")

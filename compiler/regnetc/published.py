@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from . import regnet
 from .diagnostics import Diagnostic, Label, Span, listed
@@ -18,8 +17,7 @@ from .vocabulary import CONVENTIONS
 Verdict = Literal["agrees", "differs", "erratum"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(NamedTuple):
     """One published number beside ours, in the convention of its source."""
 
     source: str
@@ -105,7 +103,7 @@ def published_warnings(resolution: Resolution) -> Iterator[Diagnostic]:
 
 
 def _with_row(network: Network, row: Row) -> Network:
-    return replace(network, published=(row,))
+    return network._replace(published=(row,))
 
 
 def _warning(name: str, message: str, span: Span, remedy: str) -> Diagnostic:

@@ -8,18 +8,16 @@ to theirs; everything after it is exact. Nothing of ours is imported here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Rounding = Literal["paper", "torchvision"]
 
 QUANTUM = 8  # widths are multiples of this many channels
 
 
-@dataclass(frozen=True, slots=True)
-class BlockWidth:
+class BlockWidth(NamedTuple):
     """One block on the quantised line: `u` (2), its power `s` (3), `k = round(s)`, `w0 * wm^k` (4)."""
 
     u: float
@@ -29,8 +27,7 @@ class BlockWidth:
     w: int
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A quantised line: its blocks, and the runs of equal width that are its stages."""
 
     blocks: tuple[BlockWidth, ...]
@@ -63,8 +60,7 @@ def quantized_linear(d: int, w0: int, wa: float, wm: float) -> Line:
     return Line(tuple(blocks), tuple(w for w, _ in runs), tuple(n for _, n in runs))
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(NamedTuple):
     """A stage whose width meets its groups: `inner` channels in groups of `g`, `w` outside.
 
     `wanted` is the inner width before it was fitted, `multiple` what it had to be a multiple of.

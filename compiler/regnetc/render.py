@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .diagnostics import Diagnostic, Label, Note, Source, Span, code_point, shows
 from .limits import DIAGNOSTICS_BYTES, DIAGNOSTICS_SHOWN
@@ -22,8 +20,7 @@ _COLOURS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """Paints parts of a message, or leaves them as they are."""
 
     colour: bool = False
@@ -176,6 +173,8 @@ def _columns(c: str) -> int:
 
 def as_json(problems: Iterable[Diagnostic]) -> str:
     """A JSON array; lines and columns count from 1, `end_*` is the first place after the span."""
+    import json
+
     return json.dumps([_data(p) for p in problems], indent=2, ensure_ascii=True)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -14,15 +13,14 @@ from . import regnet
 from .cells import Cell, Cells, Value
 from .diagnostics import Diagnostic, Label, Note, Span, has_errors
 from .limits import STAGE_DEPTH, STAGES, TOTAL_DEPTH, WIDTH
-from .network import Network, Origin, Row, Stage, Stem
+from .network import Network, Row, Stage, Stem
 from .scopes import Scope
 from .tree import Call
 from .values import Quantity, shown
 from .vocabulary import PARAMETERS
 
 
-@dataclass(frozen=True)
-class Resolution:
+class Resolution(NamedTuple):
     """A model's network, the line its widths were quantised from, and how each stage was fitted.
 
     `values` and `spans` hold what the model's parameters are and where that is written.
@@ -46,19 +44,17 @@ class _Row(NamedTuple):
     g: int
 
 
-def resolve(
-    scope: Scope, origin: Origin, published: Sequence[Row]
-) -> tuple[Resolution | None, list[Diagnostic]]:
+def resolve(scope: Scope, published: Sequence[Row]) -> tuple[Resolution | None, list[Diagnostic]]:
     """The network of a model whose lines have been checked, or every reason why there is none.
 
     A published row with image 0 was counted at the network's own image size.
     """
     cells = Cells(scope)
-    resolution = _resolve(cells, origin, published)
+    resolution = _resolve(cells, published)
     return (None if has_errors(cells.problems) else resolution), cells.problems
 
 
-def _resolve(cells: Cells, origin: Origin, published: Sequence[Row]) -> Resolution | None:
+def _resolve(cells: Cells, published: Sequence[Row]) -> Resolution | None:
     stages = cells.value("stages")
     line = None
     if isinstance(stages, Quantity):
@@ -76,8 +72,8 @@ def _resolve(cells: Cells, origin: Origin, published: Sequence[Row]) -> Resoluti
         return None
     fitted = [fit for fit in fits if fit is not None]
     network = _network(cells, words, written, fitted, line)
-    rows_at = tuple(replace(row, image=row.image or network.image) for row in published)
-    network = replace(network, origin=origin, published=rows_at)
+    rows_at = tuple(row._replace(image=row.image or network.image) for row in published)
+    network = network._replace(published=rows_at)
     return Resolution(network, cells.scope, line, tuple(fitted), cells.values, cells.spans)
 
 
@@ -259,7 +255,6 @@ def _network(
     return Network(
         name=cells.name.text,
         doc=cells.scope.declaration.doc,
-        origin=Origin("", ""),
         block=words["block"],
         activation=words["activation"],
         rounding=words["rounding"],

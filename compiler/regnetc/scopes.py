@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .diagnostics import Diagnostic, Label, Note, Span, error
 from .limits import ANCESTORS, PARENTS
@@ -15,8 +15,7 @@ Key = tuple[str, bool]
 """A parameter's name, and whether it is the one for each stage: ("w", True) is `w[i]`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """The line that gives a parameter its value, and the declaration that it stands in."""
 
     owner: Declaration
@@ -28,8 +27,7 @@ class Binding:
         return self.fix.targets[self.target].span
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A declaration with everything that it inherits; ancestors come before their descendants."""
 
     declaration: Declaration
@@ -79,7 +77,7 @@ class Scopes:
         fine = True
         depth = 0
         for k, parent in enumerate(declaration.parents):
-            if parent in declaration.parents[:k]:
+            if any(parent.text == other.text for other in declaration.parents[:k]):
                 self._report(
                     "extended-twice",
                     f"`{parent.text}` is extended twice",
@@ -118,8 +116,9 @@ class Scopes:
             if self.program.whole:
                 self._unknown(name)
             return None
-        if found in active:
-            circle = [d.name.text for d in active[active.index(found) :]] + [name.text]
+        if any(d is found for d in active):
+            names = [d.name.text for d in active]
+            circle = [*names[names.index(name.text) :], name.text]
             path = " extends ".join(f"`{n}`" for n in circle[:6])
             self._report(
                 "circle",
@@ -165,7 +164,7 @@ class Scopes:
             first = fixes.get(key)
             if first is not None:
                 replaced = binding.fix.default and not self._descends(binding.owner, first.owner)
-                agrees = binding.owner is not first.owner and binding.fix.value == first.fix.value
+                agrees = binding.owner is not first.owner and _same(binding, first)
                 if not replaced and not agrees:
                     self._twice(declaration, binding, first)
             elif binding.fix.default:
@@ -188,10 +187,7 @@ class Scopes:
         for other in many[:-1]:
             if other.owner is chosen.owner:
                 self._twice(declaration, chosen, other)
-            elif (
-                not self._descends(chosen.owner, other.owner)
-                and other.fix.value != chosen.fix.value
-            ):
+            elif not self._descends(chosen.owner, other.owner) and not _same(other, chosen):
                 self._ambiguous(declaration, other, chosen)
         return chosen
 
@@ -264,9 +260,15 @@ def _bindings(lineage: tuple[Declaration, ...]) -> Iterator[tuple[Binding, Key]]
         for line in owner.lines:
             if isinstance(line, Fix):
                 for k, target in enumerate(line.targets):
-                    yield Binding(owner, line, k), (target.name, target.index is not None)
+                    yield Binding(owner, line, k), (target.name, target.at is not None)
 
 
 def _shown(binding: Binding) -> str:
     target = binding.fix.targets[binding.target]
-    return f"{target.name}[i]" if target.index is not None else target.name
+    return f"{target.name}[i]" if target.at is not None else target.name
+
+
+def _same(one: Binding, two: Binding) -> bool:
+    """Whether two lines give the same value, letter by letter but for blanks."""
+    a, b = (x.fix.value.span.text for x in (one, two))
+    return a.split() == b.split()

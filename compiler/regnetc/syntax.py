@@ -23,7 +23,6 @@ from .limits import (
     NUMBER_EXPONENT,
     PARENTS,
 )
-from .mistakes import unreadable
 from .tree import (
     Block,
     Bound,
@@ -89,6 +88,8 @@ def _recover(source: Source) -> tuple[Tree[Token] | None, list[Diagnostic], list
         try:
             return parser().parse(text), problems, gaps
         except UnexpectedInput as mistake:
+            from .mistakes import unreadable
+
             problem, at = unreadable(source, text, mistake)
             problems.append(problem)
             gap = _statement(text, at)

@@ -1,149 +1,132 @@
-"""The syntax tree of a spec. Every node knows its place, which plays no part in comparing nodes."""
+"""The syntax tree of a spec. Every node knows its place (`span`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .diagnostics import Source, Span
 
 Kind = Literal["model", "space", "recipe", "sweep"]
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     text: str
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """`5.16M` is 5,160,000, in steps of 10,000: the unit of its last digit."""
 
     text: str
     value: Fraction
     step: Fraction
     unit: Literal["", "F", "%"]
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
     @property
     def is_integer_literal(self) -> bool:
         return self.text.isdecimal()
 
 
-@dataclass(frozen=True, slots=True)
-class String:
+class String(NamedTuple):
     value: str
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """`d`, or `w[i+1]`."""
+class Ref(NamedTuple):
+    """`d`, or `w[i+1]`, where `at` is `i+1`."""
 
     name: str
-    index: Expr | None
-    span: Span = field(compare=False, repr=False)
+    at: Expr | None
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     name: Name
     arguments: tuple[Expr | Range | Keyword, ...]
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     items: tuple[Expr, ...]
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """Operands joined by operators of one rank: `a + b - c` or `a * b / c`, worked from the left."""
 
     operands: tuple[Expr, ...]
     operators: tuple[str, ...]
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
 Expr = Number | String | Ref | Call | Listing | Chain
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     low: Expr
     high: Expr
     step: Expr | None
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Keyword:
+class Keyword(NamedTuple):
     name: Name
     value: Expr
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(NamedTuple):
     """`default stem = 32`."""
 
     default: bool
     targets: tuple[Ref, ...]
     value: Expr
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """`wm ~ uniform(2..3)`."""
 
     target: Ref
     call: Call
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """`12 <= d <= 28`: operands and the signs between them."""
 
     operands: tuple[Expr, ...]
     signs: tuple[str, ...]
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """`flops in 360MF..400MF`."""
 
     value: Expr
     range: Range
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """`expect { ... }`."""
 
     name: Name
     lines: tuple[Line, ...]
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
 Line = Fix | Draw | Bound | Member | Block
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     path: String
-    span: Span = field(compare=False, repr=False)
+    span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(NamedTuple):
     """`damaged` where one of its lines could not be read: nothing more is said about it then."""
 
     kind: Kind
@@ -151,12 +134,11 @@ class Declaration:
     parents: tuple[Name, ...]
     lines: tuple[Line, ...]
     doc: str
-    span: Span = field(compare=False, repr=False)
-    damaged: bool = field(default=False, compare=False)
+    span: Span
+    damaged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """A spec as written. `lost` where a declaration or a `use` could not be read at all."""
 
     source: Source

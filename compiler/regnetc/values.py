@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .check_lines import stage_offset
 from .diagnostics import Diagnostic, Span, error
@@ -20,8 +19,7 @@ Unit = Literal["flops", "plain", "any"]
 """A literal such as `3M` goes with anything; `400MF` and the count `flops` only with flops."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(NamedTuple):
     value: Fraction
     unit: Unit = "any"
 
@@ -55,16 +53,16 @@ def evaluate(e: Expr, lookup: Lookup, stage: int | None = None) -> Quantity:
 
 def stage_of(e: Ref, stage: int | None) -> int | None:
     """The stage that an index names, where `i` is `stage`."""
-    if e.index is None:
+    if e.at is None:
         return None
-    at = stage_offset(e.index)
+    at = stage_offset(e.at)
     if at is None:
         raise AssertionError("checked before")
     relative, offset = at
     if relative and stage is None:
         message = "there is no stage `i` on this line"
         raise Wrong(
-            error("index", message, e.index.span, help="`x[i] = ...` gives a value to each stage")
+            error("index", message, e.at.span, help="`x[i] = ...` gives a value to each stage")
         )
     return offset + (stage or 0) if relative else offset
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from . import limits
 
 Shape = Literal["scalar", "stages", "both"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A parameter of a network: `kind` of its value, whether there is one for each stage, its range.
 
     `default` holds where no declaration says anything: the network simply has no such part.
@@ -111,6 +108,8 @@ STAGE_INDEX = "i"
 
 def nearest_word(word: str, known: Iterable[str]) -> str | None:
     """The known word that was most likely meant, if one is near enough."""
+    import difflib
+
     folded = {k.lower(): k for k in known}
     near = difflib.get_close_matches(word.lower(), folded, 1, 0.6)
     return folded[near[0]] if near else None

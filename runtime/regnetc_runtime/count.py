@@ -52,7 +52,7 @@ def _count_on_meta(net: nn.Module, channels: int, image: int) -> tuple[int, int]
     """Activations, and torch's flops."""
     acts = 0
 
-    def add(module: nn.Module, args: tuple[object, ...], out: Tensor) -> None:
+    def add(_module: nn.Module, _args: tuple[object, ...], out: Tensor) -> None:
         nonlocal acts
         acts += out.numel()
 

@@ -96,7 +96,7 @@ def _no_cuda() -> Problem:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     details = [] if hidden is None else [f"CUDA_VISIBLE_DEVICES is '{printable(hidden)}'"]
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     except Exception as e:
         details.append(printable(str(e).partition("\n")[0]))
     return Problem(

@@ -33,8 +33,9 @@ class Split:
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in order."""
-        for images, labels in zip(self.images.split(size), self.labels.split(size), strict=True):
-            yield Batch(images, labels)
+        for start in range(0, len(self.labels), size):
+            chosen = slice(start, start + size)
+            yield Batch(self.images[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,14 @@ def preprocess(side: int) -> Preprocess:
 def _split(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Indices of the training, validation and test images, the same share of every class."""
     generator = torch.Generator().manual_seed(SPLIT_SEED)
-    train, validation, test = [], [], []
+    parts: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
     for digit in range(CLASSES):
         indices = (labels == digit).nonzero().flatten()
         indices = indices[torch.randperm(len(indices), generator=generator)]
-        sizes = [round(share * len(indices)) for share in (TEST, VALIDATION)]
-        rest = len(indices) - sum(sizes)
-        for part, chosen in zip((test, validation, train), indices.split([*sizes, rest]), strict=True):
-            part.append(chosen)
-    return torch.cat(train), torch.cat(validation), torch.cat(test)
+        test = round(TEST * len(indices))
+        validation = test + round(VALIDATION * len(indices))
+        parts[0].append(indices[validation:])
+        parts[1].append(indices[test:validation])
+        parts[2].append(indices[:test])
+    train, valid, held_out = (torch.cat(part) for part in parts)
+    return train, valid, held_out

@@ -65,7 +65,7 @@ def read(path: Path, limit_bytes: int) -> bytes:
         _refuse_irregular(path.stat(), shown)
         # Between the two looks the file can change into a pipe, which must not hang.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with open(fd, "rb") as f:
+        with os.fdopen(fd, "rb") as f:
             status = os.fstat(fd)
             _refuse_irregular(status, shown)
             data = f.read(limit_bytes + 1) if status.st_size <= limit_bytes else None

@@ -54,7 +54,7 @@ def build(module: ModuleType, classes: int | None = None, seed: int = 0) -> nn.M
         )
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             net = model() if classes is None else model(classes=classes)
     except Exception as e:
         raise Problem(

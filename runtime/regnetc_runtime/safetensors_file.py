@@ -20,7 +20,17 @@ from .limits import (
 )
 from .problems import Problem, printable, require
 
-ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}
+ITEM_BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+}
 
 
 class BadFileError(ValueError):
@@ -97,7 +107,11 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _span(key: str, entry: object) -> tuple[int, int]:
     """First byte and end of a tensor, which hold exactly its shape and type."""
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(start), int(end)]} if (
+        case {
+            "dtype": str(dtype),
+            "shape": list(shape),
+            "data_offsets": [int(start), int(end)],
+        } if (
             len(key) <= CHECKPOINT_NAME_CHARACTERS
             and dtype in ITEM_BYTES
             and len(shape) <= CHECKPOINT_DIMENSIONS

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from typing import Any
+import gc
 
-import click
+gc.set_threshold(
+    100_000
+)  # a verb makes few objects and ends; looking for garbage would be 5% of it
 
-from .. import __version__
-from . import console
+import sys  # noqa: E402
+from importlib import import_module  # noqa: E402
+from typing import Any  # noqa: E402
+
+import click  # noqa: E402
+
+from .. import __version__  # noqa: E402
+from . import console  # noqa: E402
 
 # Where each verb lives; a verb's module is imported when it is called for.
 _VERBS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -32,7 +31,7 @@ def command(files: tuple[str, ...], form: str, as_json: bool) -> None:
     problems: list[Diagnostic] = []
     seen: set[tuple[str, int, str]] = set()
     for name in files:
-        for problem in check_file(Path(name)).problems:
+        for problem in check_file(name).problems:
             key = (problem.span.source.name, problem.span.start, problem.message)
             if key not in seen:  # a file that several specs use says it once
                 seen.add(key)

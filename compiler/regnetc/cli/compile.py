@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def _outputs(
             problems.extend(p for p in checked.problems if p not in problems)
             if checked.failed:
                 continue
-            made = [(m.file, m.text, m.network) for m in modules(checked, path)]
+            made = [(m.file, m.text, m.network) for m in modules(checked, name)]
         for file, text, network in made:
             if form == "ir":
                 file, text = f"{Path(file).stem}.ir.json", ir.to_json(network) + "\n"
@@ -137,7 +137,7 @@ def _present(path: Path) -> bytes | None:
     if not path.exists() and not path.is_symlink():
         return None
     try:
-        return read_bytes(path, GENERATED_BYTES)
+        return read_bytes(str(path), GENERATED_BYTES)
     except UnreadableError as e:
         raise Problem(
             "not-ours",
@@ -235,7 +235,7 @@ def _data(output: Output) -> dict[str, Any]:
         "written": output.stale,
         "image": network.image,
         "counts": network.counts.as_dict(),
-        "published": [asdict(row) for row in reconcile(network)],
+        "published": [row._asdict() for row in reconcile(network)],
     }
 
 

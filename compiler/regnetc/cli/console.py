@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -95,6 +94,8 @@ def say_problem(e: Exception) -> int | None:
 
 def say_json(data: Any) -> None:
     """One JSON document on standard output."""
+    import json
+
     click.echo(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False))
 
 

@@ -32,7 +32,7 @@ def command(specs: tuple[str, ...], only_check: bool) -> None:
     for name in specs:
         path = Path(name)
         shown = printable(name)
-        data = read_bytes(path)
+        data = read_bytes(name)
         source, problems = scan(data, shown)
         if not has_errors(problems):
             problems.extend(parse(source)[1])

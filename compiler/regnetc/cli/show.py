@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -65,15 +64,14 @@ def _data(network: Network, image: int | None) -> dict[str, Any]:
 
 def _tree(node: Any) -> Any:
     """A syntax tree as JSON: each node's kind, place and fields."""
-    if is_dataclass(node) and not isinstance(node, Span):
+    if hasattr(node, "_fields"):
         out: dict[str, Any] = {"node": type(node).__name__}
-        for f in fields(node):
-            value = getattr(node, f.name)
+        for name, value in node._asdict().items():
             if isinstance(value, Span):
                 line, column = value.source.position(value.start)
                 out["at"] = f"{line}:{column}"
             else:
-                out[f.name] = _tree(value)
+                out[name] = _tree(value)
         return out
     if isinstance(node, tuple):
         return [_tree(x) for x in node]

@@ -90,7 +90,7 @@ def _which(path: Path, names: list[str]) -> NoReturn:
 def read_ir(path: Path) -> Network:
     """The network of an IR file. Raises Problem if it is none."""
     try:
-        text = read_bytes(path, IR_BYTES).decode("utf-8")
+        text = read_bytes(str(path), IR_BYTES).decode("utf-8")
         return ir.from_json(text)[0]
     except (UnicodeDecodeError, ir.IRError) as e:
         raise Problem(
@@ -103,7 +103,7 @@ def read_ir(path: Path) -> Network:
 def _carried(path: Path) -> Network:
     """The network that a generated file carries; reading it executes nothing."""
     try:
-        carried = own_ir(read_bytes(path, GENERATED_BYTES).decode("utf-8"))
+        carried = own_ir(read_bytes(str(path), GENERATED_BYTES).decode("utf-8"))
         if carried is None:
             raise ir.IRError("its last line carries no network")
         return ir.from_json(carried)[0]

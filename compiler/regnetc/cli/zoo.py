@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def shipped() -> list[tuple[Path, Network]]:
     """Every network of the shipped library with its spec, by cost."""
     found = [
-        (path, r.network) for path in library.specs() for r in check_file(path).resolutions.values()
+        (Path(path), r.network)
+        for path in library.specs()
+        for r in check_file(path).resolutions.values()
     ]
     return sorted(found, key=lambda item: (item[1].counts.macs, item[1].name))
 
@@ -85,7 +86,7 @@ def verify(as_json: bool) -> None:
     rows = [(n, row) for _, n in shipped() for row in reconcile(n)]
     differs = any(row.verdict == "differs" for _, row in rows)
     if as_json:
-        console.say_json([{"name": n.name, **asdict(row)} for n, row in rows])
+        console.say_json([{"name": n.name, **row._asdict()} for n, row in rows])
     else:
         _print(rows)
     sys.exit(console.PROBLEMS if differs else console.OK)

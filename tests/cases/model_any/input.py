@@ -8,13 +8,13 @@
     s3         8 x 8       96        2        2       12
     head       1 x 1       10        -        -        -
 
-Parameters are named as in pycls, so its published checkpoints load unchanged.
+Parameters are named and ordered as in pycls: its checkpoint of this network loads as it is.
 """
 
 from torch import Tensor, nn
 
-CHANNELS = (24, 48, 96)
-STRIDES = (1, 2, 4)
+CHANNELS = (24, 48, 96)  # of what each stage returns
+STRIDES = (1, 2, 4)  # in pixels of the image
 
 
 class Bottleneck(nn.Sequential):

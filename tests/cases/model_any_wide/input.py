@@ -8,13 +8,13 @@ Explicit stages with a bottleneck of their own each, and squeeze-and-excitation.
     s1       56 x 56    65536    32768        1        2        1
     head       1 x 1     1000        -        -        -        -
 
-Parameters are named as in pycls, so its published checkpoints load unchanged.
+Parameters are named and ordered as in pycls: its checkpoint of this network loads as it is.
 """
 
 from torch import Tensor, nn
 
-CHANNELS = (65536,)
-STRIDES = (4,)
+CHANNELS = (65536,)  # of what each stage returns
+STRIDES = (4,)  # in pixels of the image
 
 
 class SqueezeExcitation(nn.Module):

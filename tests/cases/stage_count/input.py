@@ -9,13 +9,13 @@
     s4         7 x 7      384        3        2       24
     head       1 x 1     1000        -        -        -
 
-Parameters are named as in pycls, so its published checkpoints load unchanged.
+Parameters are named and ordered as in pycls: its checkpoint of this network loads as it is.
 """
 
 from torch import Tensor, nn
 
-CHANNELS = (32, 64, 160, 384)
-STRIDES = (4, 8, 16, 32)
+CHANNELS = (32, 64, 160, 384)  # of what each stage returns
+STRIDES = (4, 8, 16, 32)  # in pixels of the image
 
 
 class Bottleneck(nn.Sequential):

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from regnetc_runtime import files
+from regnetc_runtime.problems import Problem
+
+CALLS = ("open", "write", "fsync", "replace", "close", "fchmod", "lstat")
+
+
+class Faults:
+    """Counts the calls to the system and makes the Nth one fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, nth: int, error: BaseException) -> None:
+        self.calls = 0
+        self.nth = nth
+        self.error = error
+        self.failed = ""
+        for name in CALLS:
+            patch.setattr(os, name, self._shim(name, getattr(os, name)))
+
+    def _shim(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls == self.nth:
+                self.failed = name
+                if name == "close":
+                    real(*args)  # a descriptor is gone even when close reports an error
+                raise self.error
+            return real(*args, **kwargs)
+
+        return call
+
+
+def run_with_fault(path: Path, data: bytes, nth: int, error: BaseException) -> tuple[Faults, bool]:
+    """The shim, and whether the write reported the fault."""
+    with pytest.MonkeyPatch.context() as patch:
+        faults = Faults(patch, nth, error)
+        try:
+            files.write(path, data)
+        except Problem as e:
+            assert e.name == "cannot-write"
+            assert "no space left" in e.message
+            return faults, True
+        except KeyboardInterrupt:
+            return faults, True
+    return faults, False
+
+
+@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_whatever_fails_the_file_is_whole(
+    tmp_path: Path, existing: bool, error: BaseException
+) -> None:
+    path = tmp_path / "target"
+    for nth in range(1, 100):
+        path.unlink(missing_ok=True)
+        if existing:
+            path.write_bytes(b"old")
+        before = len(os.listdir("/proc/self/fd"))
+        faults, reported = run_with_fault(path, b"new" * 10, nth, error)
+        content = path.read_bytes() if path.exists() else None
+        if faults.calls < nth:
+            assert content == b"new" * 10
+            break
+        assert reported
+        # Only the folder's fsync and close come after the replacement.
+        after = faults.failed in ("fsync", "close") and content == b"new" * 10
+        assert after or content == (b"old" if existing else None)
+        assert [p.name for p in tmp_path.iterdir()] in ([], ["target"])
+        assert len(os.listdir("/proc/self/fd")) == before
+    else:
+        pytest.fail("the write never ended")
+    assert nth > 6
+
+
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:7]))
+    files.write(tmp_path / "x", bytes(range(100)))
+    assert (tmp_path / "x").read_bytes() == bytes(range(100))
+
+
+def test_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        files.write(tmp_path / "new", b"")
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o644
+    finally:
+        os.umask(before)
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"")
+    secret.chmod(0o600)
+    files.write(secret, b"x")
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_what_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    for name, why in {
+        "link": "symbolic link",
+        "loop": "symbolic link",
+        "folder": "a folder",
+        "fifo": "no regular file",
+        "none/x": "no folder",
+        "real/x": "not a directory",
+        "a\0b": "null",
+        "n" * 300: "name too long",
+    }.items():
+        for act in (lambda p: files.write(p, b"new"), files.check_writable):
+            with pytest.raises(Problem, match=why) as e:
+                act(tmp_path / name)
+            assert e.value.name == "cannot-write"
+    assert (tmp_path / "real").read_bytes() == b"old"
+
+
+def test_a_folder_without_permission_is_found_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.check_writable(tmp_path / "x")
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    with pytest.raises(Problem, match="cannot be written to"):
+        files.check_writable(tmp_path / "x")
+
+
+def test_write_if_changed(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    assert files.write_if_changed(path, b"one")
+    stamp = path.stat().st_ino
+    assert not files.write_if_changed(path, b"one")
+    assert path.stat().st_ino == stamp
+    assert files.write_if_changed(path, b"on")
+    assert path.read_bytes() == b"on"
+    (tmp_path / "link").symlink_to("x")
+    with pytest.raises(Problem, match="symbolic link"):
+        files.write_if_changed(tmp_path / "link", b"on")
+
+
+def test_make_folder(tmp_path: Path) -> None:
+    files.make_folder(tmp_path / "a" / "b")
+    files.make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Problem, match="exists"):
+        files.make_folder(tmp_path / "file")
+
+
+def test_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("x")
+    assert files.read(path, 5) == files.read(tmp_path / "link", 5) == b"12345"
+    os.mkfifo(tmp_path / "fifo")
+    for name, limit, problem in [
+        ("x", 4, "too-large"),
+        ("none", 9, "no-such-file"),
+        ("x/y", 9, "no-such-file"),
+        (".", 9, "not-a-file"),
+        ("fifo", 9, "not-a-file"),
+        ("/dev/zero", 9, "not-a-file"),
+        ("a\0b", 9, "cannot-read"),
+    ]:
+        with pytest.raises(Problem) as e:
+            files.read(tmp_path / name, limit)
+        assert e.value.name == problem
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(os, "open", lambda *args: (_ for _ in ()).throw(denied))
+    with pytest.raises(Problem, match="cannot be read: permission denied"):
+        files.read(path, 9)
+
+
+def test_the_limit_holds_for_files_that_hide_their_size() -> None:
+    """A file under /proc says that it has no bytes, and has some."""
+    with pytest.raises(Problem) as e:
+        files.read(Path("/proc/cpuinfo"), 10)
+    assert e.value.name == "too-large"

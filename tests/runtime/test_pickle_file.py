@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from regnetc_runtime import pickle_file
+from regnetc_runtime.problems import Problem
+
+STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
+
+
+def saved(content: object, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+def rewritten(
+    data: bytes, replace: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED
+) -> bytes:
+    """The archive with entries replaced or added, by the last part of their names."""
+    out = io.BytesIO()
+    new = dict(replace or {})
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", compression) as z:
+        for entry in old.infolist():
+            base = entry.filename.rpartition("/")[2]
+            z.writestr(entry.filename, new.pop(base, old.read(entry)))
+        for name, content in new.items():
+            z.writestr(f"archive/{name}", content)
+    return out.getvalue()
+
+
+class Attack:
+    """Makes a file when it is unpickled as Python does."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.canary),)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        STATE,
+        OrderedDict(STATE),
+        {"model_state": STATE, "epoch": 3, "optimizer_state": {"lr": 0.1}},
+        {"state_dict": STATE, "best": 72.5},
+        {"model": STATE},
+        {f"module.{k}": t for k, t in STATE.items()},
+        {"state_dict": {f"module.{k}": t for k, t in STATE.items()}},
+    ],
+)
+def test_wrappers(content: object) -> None:
+    data = saved(content)
+    assert pickle_file.looks_like(data)
+    found = pickle_file.parse(data, "x.pth")
+    assert found.keys() == STATE.keys()
+    assert all(torch.equal(found[k], t) for k, t in STATE.items())
+
+
+def test_weights_saved_as_channels_last() -> None:
+    weight = torch.rand(4, 3, 2, 2).to(memory_format=torch.channels_last)
+    assert torch.equal(pickle_file.parse(saved({"w": weight}), "x")["w"], weight)
+
+
+def test_nothing_is_executed(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    for content in (
+        Attack(canary),
+        {"state_dict": STATE, "meta": Attack(canary)},
+        {"state_dict": STATE, "args": argparse.Namespace(lr=1)},
+    ):
+        with pytest.raises(Problem) as e:
+            pickle_file.parse(saved(content), "x.pth")
+        assert e.value.name == "unsafe-weights"
+        assert "safetensors" in (e.value.help or "")
+    assert not canary.exists()
+
+
+def test_every_flipped_bit_in_the_numbers_is_found() -> None:
+    data = saved({"w": torch.full((64,), 1.5)})
+    start = data.index(torch.full((64,), 1.5).numpy().tobytes())
+    for offset in range(start, start + 256, 17):
+        damaged = bytearray(data)
+        damaged[offset] ^= 0x10
+        with pytest.raises(Problem, match="data/0 is damaged"):
+            pickle_file.parse(bytes(damaged), "x.pth")
+
+
+def test_a_file_cut_short_anywhere_is_refused() -> None:
+    data = saved(STATE)
+    for end in range(4, len(data), 41):
+        with pytest.raises(Problem) as e:
+            pickle_file.parse(data[:end], "x.pth")
+        assert e.value.name == "bad-weights"
+
+
+def overlapping() -> bytes:
+    """Two entries in the directory for one run of bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr("archive/data.pkl", b"x" * 4000)
+        for i in range(5):
+            twin = zipfile.ZipInfo(f"archive/data/{i}")
+            twin.header_offset, twin.CRC = 0, z.infolist()[0].CRC
+            twin.file_size = twin.compress_size = 4000
+            z.filelist.append(twin)
+    return out.getvalue()
+
+
+def doubled() -> bytes:
+    out = io.BytesIO(saved(STATE))
+    with zipfile.ZipFile(out, "a") as z, pytest.warns(UserWarning, match="Duplicate name"):
+        z.writestr(z.namelist()[0], b"x")
+    return out.getvalue()
+
+
+def claiming_more_numbers_than_there_are() -> bytes:
+    data = saved({"w": torch.arange(4.0)})
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, obj: object) -> object:
+            return ("storage", torch.FloatStorage, "0", "cpu", 4) if obj == "numbers" else None
+
+    class Huge:
+        def __reduce__(self) -> tuple[Any, ...]:
+            args = ("numbers", 0, (1 << 33,), (1,), False, OrderedDict[str, str]())
+            return torch._utils._rebuild_tensor_v2, args
+
+    out = io.BytesIO()
+    Pickler(out, 2).dump({"w": Huge()})
+    return rewritten(data, {"data.pkl": out.getvalue()})
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (rewritten(saved(STATE), compression=zipfile.ZIP_DEFLATED), "compressed entries"),
+        (rewritten(saved(STATE), {f"{i}": b"" for i in range(10_001)}), "10,000 entries"),
+        (rewritten(saved(STATE), {"data.pkl": b"\0" * (4 << 20) + b"."}), "4,194,304 bytes"),
+        (rewritten(saved(STATE), {"data.pkl": b"nonsense"}), "cannot"),
+        (rewritten(saved(STATE), {"constants.pkl": b""}), "TorchScript"),
+        (overlapping(), "overlap"),
+        (doubled(), "two entries of one name"),
+        (claiming_more_numbers_than_there_are(), "torch cannot read it"),
+        (saved(torch.rand(3)), "holds no state_dict but a Tensor"),
+        (saved([STATE]), "holds no state_dict but a list"),
+        (saved({"w": 3}), "entry w is no plain tensor"),
+        (saved({3: torch.rand(3)}), "entry 3 is no plain tensor"),
+        (saved({"w" * 201: torch.rand(3)}), "is no plain tensor"),
+        (saved({"\x1b": torch.rand(3).to_sparse()}), "entry \\x1b is no plain tensor"),
+        (saved({"w": torch.rand(3).to(torch.complex64)}), "no plain tensor"),
+        (saved({"w": torch.ones(3) > 0}), "no plain tensor"),
+        (saved({"w": torch.zeros(1).expand(1 << 40)}), "no plain tensor"),
+        (saved({"w": torch.zeros(3, device="meta")}), "no plain tensor"),
+    ],
+)
+def test_what_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(Problem) as e:
+        pickle_file.parse(data, "x\x1b.pth")
+    assert e.value.name in ("bad-weights", "unsafe-weights")
+    assert why in e.value.message or e.value.name == "unsafe-weights"
+    assert "\x1b" not in e.value.message
