@@ -109,7 +109,7 @@ class _Row:
     head: str = ""
     code: str = ""
     comment: str = ""
-    column: int = 0  # where the comment stood
+    column: int = 0  # where the comment stood, seen from the code
     run: str = ""  # what kind of line this one lines up with; empty for none
     alone: bool = False  # its comment lines up with no other
     opens: bool = False
@@ -145,12 +145,13 @@ def _rows(text: str, tokens: Sequence[_Token]) -> Iterator[_Row]:
                 level = opened if leading else level
             elif token.kind == "open":
                 waiting.append((token.text, level))
-        row = _row(text, tokens, range(start, end), level, tight)
-        yield row if statement else _unled(row)
+        yield _row(text, tokens, range(start, end), level, statement, tight)
         start = end + 1
 
 
-def _row(text: str, tokens: Sequence[_Token], at: range, level: int, tight: set[int]) -> _Row:
+def _row(
+    text: str, tokens: Sequence[_Token], at: range, level: int, statement: bool, tight: set[int]
+) -> _Row:
     if not at:
         return _Row(alone=True)
     last = tokens[at[-1]]
@@ -159,13 +160,13 @@ def _row(text: str, tokens: Sequence[_Token], at: range, level: int, tight: set[
     line = [tokens[k] for k in at]
     if comment:
         del spaced[-1], line[-1]
-    sign = _sign(line)
+    sign = _sign(line) if statement else 0
     row = _Row(
         level=level,
         head="".join(spaced[:sign]),
         code="".join(spaced[sign:]).lstrip(" "),
         comment=_words(comment.text) if comment else "",
-        column=_column(text, comment.start) if comment else 0,
+        column=_INDENT * level + comment.start - tokens[at[0]].start if comment else 0,
         run=f"{line[0].text == 'default'} {line[sign].text}" if sign else "",
         alone=not line or any(token.text in ("{", "}") for token in line),
         opens=bool(line) and line[-1].kind == "open",
@@ -179,12 +180,6 @@ def _as_written(row: _Row, text: str, first: _Token, last: _Token) -> _Row:
     code = text[first.start : last.start + len(last.text)].rstrip()
     level = row.level if _INDENT * row.level + len(code) <= LINE_CHARACTERS else 0
     return _Row(level, code=code, alone=True, opens=row.opens, closes=row.closes)
-
-
-def _unled(row: _Row) -> _Row:
-    """A line that continues another lines up with none."""
-    code = f"{row.head} {row.code}" if row.head else row.code
-    return replace(row, head="", code=code, run="")
 
 
 def _sign(line: Sequence[_Token]) -> int:
@@ -209,20 +204,14 @@ def _words(comment: str) -> str:
     return f"# {body}" if body and apart else f"#{body}"
 
 
-def _column(text: str, start: int) -> int:
-    return len(text[text.rfind("\n", 0, start) + 1 : start].expandtabs(_TAB))
-
-
 def _gap(tokens: Sequence[_Token], k: int, tight: set[int]) -> str:
     """What stands between a token and the one before it on its line."""
     before, token = tokens[k - 1], tokens[k]
     if k in tight or k - 1 in tight:
         return ""
-    if (
-        before.text in ("(", "[")
-        or token.text in (")", "]", ",")
-        or before.text + token.text == "{}"
-    ):
+    if before.text in ("(", "[") or token.text in (")", "]", ","):
+        return ""
+    if before.text + token.text == "{}":
         return ""
     return "" if token.text in ("(", "[") and _applies(tokens, k) else " "
 

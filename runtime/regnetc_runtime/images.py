@@ -65,7 +65,7 @@ def scan(root: Path) -> ImageFolder:
         )
     notes = [f"links to folders are not followed: {some(links)}"] if links else []
     if empty:
-        notes.append(f"{len(empty):,} classes have no images: {some(empty)}")
+        notes.append(f"classes without images ({len(empty):,}): {some(empty)}")
     return ImageFolder(root, tuple(classes), tuple(files), tuple(notes))
 
 

@@ -36,6 +36,8 @@ class Preprocess:
     channels: int = 3
 
     def __post_init__(self) -> None:
+        if not all(type(n) is int for n in (self.resize, self.crop, self.channels)):
+            raise _bad("resize, crop and channels must be whole numbers")
         if not 1 <= self.crop <= self.resize <= IMAGE_SIDE:
             raise _bad(f"1 <= crop {self.crop} <= resize {self.resize} <= {IMAGE_SIDE} must hold")
         if self.channels not in (1, 3):

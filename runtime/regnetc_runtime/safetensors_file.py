@@ -43,7 +43,7 @@ def looks_like(data: bytes) -> bool:
 
 
 def parse(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors in the order of the file's names, and its metadata. Raises `bad-weights`."""
+    """Tensors in the order of their names, and the metadata. Raises `bad-weights`."""
     try:
         meta = _check(data)
         tensors: dict[str, Tensor] = require("safetensors.torch", "run").load(data)
@@ -55,18 +55,18 @@ def parse(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{printable(name)} is no sound safetensors file: it {printable(e)}",
             help="fetch or write the file again",
         ) from e
-    return tensors, meta
+    return dict(sorted(tensors.items())), meta
 
 
 def encode(tensors: dict[str, Tensor], meta: dict[str, str]) -> bytes:
     """The bytes of a file with these tensors, the same for the same content.
 
-    The library writes the metadata in no fixed order, so that it is put in order here.
+    The library writes metadata in no fixed order, so it is put into the header here.
     """
-    data: bytes = require("safetensors.torch", "run").save(tensors, metadata=meta)
+    data: bytes = require("safetensors.torch", "run").save(tensors)
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(meta.items()))
+    header = {"__metadata__": dict(sorted(meta.items())), **header}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8
     return len(text).to_bytes(8, "little") + text + data[8 + length :]

@@ -22,7 +22,7 @@ from . import digits, files, weights
 from .batches import check_classes
 from .device import Precision
 from .evaluate import evaluate
-from .limits import BATCH, EPOCHS
+from .limits import BATCH, EPOCHS, IMAGE_SIDE
 from .modes import classes_of, enough_memory
 from .preprocess import Preprocess
 from .problems import Problem, printable
@@ -32,7 +32,7 @@ from .problems import Problem, printable
 class Recipe:
     """How to train. Raises `bad-recipe` for numbers out of bounds.
 
-    SGD with Nesterov's momentum; the learning rate rises to `lr` during the first `warmup` of all
+    Batches hold `batch` images or a few more. SGD with Nesterov's momentum; the learning rate rises to `lr` during the first `warmup` of all
     steps (a share) and falls to 0 along a cosine. `weight_decay` leaves biases and batch norms
     alone. Every training image is moved by up to `shift` pixels, turned by up to `turn` degrees and
     enlarged or shrunk by up to `zoom` (a share), anew in each epoch. `seed` decides all of that and
@@ -61,6 +61,9 @@ class Recipe:
             "weight_decay": (0, 1),
             "warmup": (0, 1),
             "label_smoothing": (0, 1),
+            "shift": (0, IMAGE_SIDE),
+            "turn": (0, 180),
+            "zoom": (0, 0.9),
             "seed": (0, 2**63 - 1),
             "threads": (1, 1024),
         }
@@ -172,7 +175,7 @@ def _epochs(
     """Train for one epoch after the other, and look at the validation images after each."""
     generator = torch.Generator().manual_seed(recipe.seed)
     inputs, labels = preprocess.normalise(data.train.images), data.train.labels
-    steps = math.ceil(len(inputs) / recipe.batch)  # of nearly equal size: no batch of one image
+    steps = max(1, len(inputs) // recipe.batch)  # equal shares, so that no batch is one image
     optimizer = _optimizer(net, recipe)
     start = time.monotonic()
     for number in range(1, recipe.epochs + 1):

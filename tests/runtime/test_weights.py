@@ -23,10 +23,10 @@ def test_there_and_back(net: nn.Module, code: bytes, path: Path) -> None:
     assert found.digest == digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.meta == {"name": "Digits"}
     assert found.notes == ()
-    other = build(load(code, "digits.py"), seed=9).eval()
+    other = build(load(code, "digits.py"), seed=9)
     weights.load_into(other, found)
-    x = torch.rand(2, 1, 32, 32)
-    assert torch.equal(other(x), net.eval()(x))
+    state = other.state_dict()
+    assert all(torch.equal(t, state[k]) for k, t in net.state_dict().items())
 
 
 def test_the_content_decides(net: nn.Module, tmp_path: Path) -> None:

@@ -117,3 +117,13 @@ def rich_console(*, err: bool = False) -> Any:
         file=stream, no_color=not colour, force_terminal=colour or None, highlight=False, markup=False,
         emoji=False, width=width, soft_wrap=False,
     )  # fmt: skip
+
+
+def say_warning(message: str) -> None:
+    """Something to know that stops nothing."""
+    style = Style(coloured(sys.stderr))
+    click.echo(
+        style.paint("warning", "warning") + style.paint("bold", f": {message}"),
+        err=True,
+        color=True,
+    )

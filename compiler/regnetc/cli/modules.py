@@ -1,0 +1,81 @@
+"""Generated files for verbs that run them: verified first, then handed on as bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regnetc_runtime.problems import Problem
+
+from ..diagnostics import printable
+from ..limits import GENERATED_BYTES
+from ..network import Network
+from ..program import UnreadableError, read_bytes
+from ..verify import UnverifiedError, digest, verify
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_SHOWN_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A generated file's bytes, the network that it says it is, and whether that was proved."""
+
+    path: Path
+    code: bytes
+    network: Network | None
+    digest: str
+    trusted: bool
+
+
+def read(path: Path, trust: str | None) -> Generated:
+    """A file that may be executed: verified, or trusted by its digest. Raises Problem otherwise."""
+    shown = printable(str(path))
+    try:
+        data = read_bytes(str(path), GENERATED_BYTES)
+    except UnreadableError as e:
+        raise Problem("unreadable", str(e), help="`regnetc compile` writes modules") from None
+    if len(data) > GENERATED_BYTES:
+        raise Problem("too-large", f"`{shown}` is larger than any generated file")
+    try:
+        return Generated(path, data, verify(data), digest(data), trusted=False)
+    except UnverifiedError as e:
+        if trust is not None and len(trust) >= _SHOWN_DIGITS and e.digest.startswith(trust.lower()):
+            return Generated(path, data, e.network, e.digest, trusted=True)
+        raise _refused(shown, e, trust) from None
+
+
+def _refused(shown: str, e: UnverifiedError, trust: str | None) -> Problem:
+    remedies = {
+        "changed": "`regnetc compile` writes it again from its spec",
+        "other-version": "`regnetc compile` writes it again; `regnetc diff` shows what that changes",
+        "not-generated": "`regnetc compile` writes modules from specs",
+    }
+    details = [f"its SHA-256 is {e.digest}"]
+    if trust is not None:
+        details.append("that is not the digest that was trusted")
+    insist = f"if you have read it and want it to run: --trust {e.digest[:_SHOWN_DIGITS]}"
+    return Problem(
+        e.name, f"`{shown}` is refused: {e}", details=details, help=f"{remedies[e.name]};\n{insist}"
+    )
+
+
+def build(generated: Generated, seed: int = 0) -> nn.Module:
+    """The network of a verified or trusted file, on the CPU, with fresh weights."""
+    from regnetc_runtime import load
+
+    return load.build(load.load(generated.code, str(generated.path)), seed=seed)
+
+
+def resolved(generated: Generated) -> Network:
+    """The network that the file says it is; a trusted file may not say."""
+    if generated.network is None:
+        shown = printable(str(generated.path))
+        message = f"`{shown}` does not say what network it is"
+        raise Problem(
+            "not-generated", message, help="only a file that regnetc wrote can be evaluated"
+        )
+    return generated.network

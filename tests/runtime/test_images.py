@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from regnetc_runtime import images
+from regnetc_runtime.batches import check_classes
+from regnetc_runtime.preprocess import Preprocess
+from regnetc_runtime.problems import Problem
+
+SMALL = Preprocess(resize=8, crop=8)
+
+
+def put(path: Path, colour: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (12, 10), (colour, colour, colour)).save(path, "PNG")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes with two and three images, in an order that only sorting gets right."""
+    for i, name in enumerate(["b/2.png", "b/10.PNG", "a/z.jpeg", "a/y.webp", "b/1.JPG"]):
+        put(tmp_path / name, 50 * i)
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "readme.txt").write_text("no class")
+    put(tmp_path / "a" / ".hidden.png")
+    return tmp_path
+
+
+def test_the_order(root: Path) -> None:
+    found = images.scan(root)
+    assert found.classes == ("a", "b")
+    assert [(p.name, i) for p, i in found.files] == [
+        ("y.webp", 0),
+        ("z.jpeg", 0),
+        ("1.JPG", 1),
+        ("10.PNG", 1),
+        ("2.png", 1),
+    ]
+    assert found.notes == ()
+
+
+def test_odd_entries(root: Path) -> None:
+    os.symlink("..", root / "a" / "loop")
+    os.symlink(".", root / "again")
+    os.symlink("y.webp", root / "a" / "linked.png")
+    os.symlink("nowhere", root / "a" / "dangling.png")
+    (root / "a" / "folder.png").mkdir()
+    (root / "c").mkdir()
+    put(root / os.fsdecode(b"d\xff") / os.fsdecode(b"\xe9.png"))
+    found = images.scan(root)
+    assert found.classes == ("a", "b", "c", "d\udcff")
+    assert [p.name for p, i in found.files if i == 0] == ["linked.png", "y.webp", "z.jpeg"]
+    assert [i for _, i in found.files].count(3) == 1
+    assert found.notes == (
+        "links to folders are not followed: again",
+        "classes without images (1): c",
+    )
+    (batch,) = images.batches(found, SMALL, 100, 2)
+    assert len(batch.labels) == 7
+
+
+@pytest.mark.parametrize(
+    ("files", "folders", "problem", "message"),
+    [
+        ([], [], "no-classes", "has no class folders"),
+        (["1.jpg"], [], "unsorted-images", "no folder for each class"),
+        ([], ["a", "b"], "no-images", "hold no images"),
+        ([], ["train", "val"], "no-classes", "but train, val"),
+    ],
+)
+def test_other_layouts(
+    tmp_path: Path, files: list[str], folders: list[str], problem: str, message: str
+) -> None:
+    for name in files:
+        put(tmp_path / name)
+    for name in folders:
+        (tmp_path / name).mkdir()
+    with pytest.raises(Problem, match=message) as e:
+        images.scan(tmp_path)
+    assert e.value.name == problem
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    put(tmp_path / "x.png")
+    for name, problem in {
+        "none": "no-such-folder",
+        "x.png": "no-such-folder",
+        "a\0": "cannot-read",
+    }.items():
+        with pytest.raises(Problem) as e:
+            images.scan(tmp_path / name)
+        assert e.value.name == problem
+
+
+def test_limits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "DATA_FILES", 2)
+    with pytest.raises(Problem, match="more than 2 images"):
+        images.scan(root)
+    monkeypatch.setattr(images, "DATA_CLASSES", 1)
+    with pytest.raises(Problem, match="more than 1 class folders"):
+        images.scan(root)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches(root: Path, size: int, workers: int) -> None:
+    found = images.scan(root)
+    all_batches = list(images.batches(found, SMALL, size, workers))
+    assert [len(b.labels) for b in all_batches[:-1]] == [size] * (len(all_batches) - 1)
+    pixels = torch.cat([b.images for b in all_batches])
+    assert pixels.dtype is torch.uint8
+    assert pixels.shape == (5, 3, 8, 8)
+    assert pixels[:, 0, 0, 0].tolist() == [150, 100, 200, 50, 0]
+    assert torch.cat([b.labels for b in all_batches]).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_a_broken_image_stops_or_is_named(root: Path) -> None:
+    (root / "a" / "y.webp").write_bytes(b"broken")
+    found = images.scan(root)
+    with pytest.raises(Problem, match=r"y\.webp") as e:
+        list(images.batches(found, SMALL, 2, 2))
+    assert e.value.name == "bad-image"
+    first, *rest = images.batches(found, SMALL, 1, 2, skip_bad=True)
+    assert first.images.shape == (0, 3, 8, 8)
+    assert first.unreadable == (str(root / "a" / "y.webp"),)
+    assert sum(len(b.labels) for b in rest) == 4
+
+
+def test_stopping_early_stops_the_workers(root: Path) -> None:
+    batches = images.batches(images.scan(root), SMALL, 1, 2)
+    next(iter(batches))
+    batches.close()  # type: ignore[attr-defined]
+
+
+def test_class_counts_name_both_numbers() -> None:
+    check_classes("x", 10, 10)
+    with pytest.raises(Problem) as e:
+        check_classes("the folder x", 2, 1000)
+    assert e.value.name == "class-count"
+    assert e.value.message == "the folder x has 2 classes, the network has 1,000"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from regnetc_runtime import digits
+from regnetc_runtime.predict import predict
+from regnetc_runtime.preprocess import Preprocess
+from regnetc_runtime.problems import Problem
+from regnetc_runtime.train import Recipe, train
+
+CPU = torch.device("cpu")
+
+
+def save(folder: Path, pixels: torch.Tensor, name: str, mode: str = "L") -> Path:
+    image = Image.fromarray(pixels.round().numpy().astype(np.uint8)).convert(mode)
+    image.save(folder / name)
+    return folder / name
+
+
+def test_digits_in_files_of_every_kind(net: nn.Module, path: Path, tmp_path: Path) -> None:
+    train(net, 1, 32, "digits", Recipe(epochs=6), CPU, path, name="x", on_epoch=lambda e: None)
+    test = digits.load(64).test
+    chosen = range(0, 359, 9)
+    names = ["x.png", "x.jpg", "x.webp", "x.bmp"]
+    paths = [
+        save(tmp_path, test.images[i, 0], f"{i}{names[i % 4]}", "RGB" if i % 2 else "L")
+        for i in chosen
+    ]
+    found = predict(net, paths, digits.preprocess(32), CPU, top=3)
+    assert [p.path for p in found] == paths
+    for prediction in found:
+        scores = [g.score for g in prediction.classes]
+        assert len(scores) == 3
+        assert scores == sorted(scores, reverse=True)
+        assert 0 < sum(scores) <= 1.0001
+        assert all(g.name is None for g in prediction.classes)
+    right = [p.classes[0].index == int(test.labels[i]) for p, i in zip(found, chosen, strict=True)]
+    assert sum(right) >= 0.9 * len(right)
+
+
+def test_names_and_top(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    net.requires_grad_(False)[1].bias.copy_(torch.tensor([0.0, 2.0, 1.0]))  # type: ignore[operator, union-attr]
+    net[1].weight.zero_()  # type: ignore[operator, union-attr]
+    grey = Preprocess(2, 2, (0.5,), (0.5,), channels=1)
+    path = save(tmp_path, torch.zeros(5, 5), "x.png")
+    (found,) = predict(net, [path], grey, CPU, class_names=["a", "b", "c"])
+    assert [(g.index, g.name) for g in found.classes] == [(1, "b"), (2, "c"), (0, "a")]
+    assert sum(g.score for g in found.classes) == pytest.approx(1)
+    assert net.training
+    with pytest.raises(Problem) as e:
+        predict(net, [path], grey, CPU, class_names=["a"])
+    assert e.value.name == "class-count"
+    (tmp_path / "bad.png").write_bytes(b"x")
+    with pytest.raises(Problem, match=r"bad\.png") as e:
+        predict(net, [path, tmp_path / "bad.png"], grey, CPU)
+    assert e.value.name == "bad-image"
+    net[1].bias.fill_(float("nan"))  # type: ignore[operator, union-attr]
+    with pytest.raises(Problem) as e:
+        predict(net, [path], grey, CPU)
+    assert e.value.name == "not-finite"
+    assert predict(net, [], grey, CPU) == []
