@@ -67,7 +67,11 @@ def _decode_jpeg(data: bytes, channels: int) -> np.ndarray | None:
 def _decode_other(data: bytes, channels: int) -> np.ndarray:
     """Height x width (x 3)."""
     image_module = require("PIL.Image", "run")
-    with image_module.open(io.BytesIO(data), formats=FORMATS) as image:
+    try:
+        opened = image_module.open(io.BytesIO(data), formats=FORMATS)
+    except image_module.UnidentifiedImageError as e:  # whose text is of no use
+        raise _BadImageError("its content is in no known format") from e
+    with opened as image:
         _check_size(*image.size)
         image.load()
         if image.mode.startswith("I"):  # 16-bit grey; convert() would clip instead of scale

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -33,15 +34,24 @@ def parse(data: bytes, name: str) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
-        raise Problem(
-            "unsafe-weights",
-            f"{printable(name)} holds more than tensors, so it is not loaded",
-            details=(printable(str(e).partition("\n")[0]),),
-            help="where you trust the file, save the state_dict alone, as safetensors",
-        ) from e
+        raise _refusal(e, name) from e
     except Exception as e:
-        raise _bad(name, f"torch cannot read it ({printable(str(e).partition(chr(10))[0])})") from e
+        why = str(e).partition("\n")[0] or type(e).__name__
+        raise _bad(name, f"torch cannot read it ({printable(why)})") from e
     return _unwrap(content, name)
+
+
+def _refusal(e: pickle.UnpicklingError, name: str) -> Problem:
+    """What torch refused, without its advice to load the file all the same."""
+    named = re.search(r"GLOBAL (\S+)", str(e.__context__))
+    if named is None:
+        return _bad(name, "its pickle is damaged")
+    return Problem(
+        "unsafe-weights",
+        f"{printable(name)} holds more than tensors, so it is not loaded",
+        details=(f"it asks for {printable(named[1])}",),
+        help="where you trust the file, save the state_dict alone, as safetensors",
+    )
 
 
 def _check_archive(data: bytes, name: str) -> None:

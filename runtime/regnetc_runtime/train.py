@@ -32,11 +32,12 @@ from .problems import Problem, printable
 class Recipe:
     """How to train. Raises `bad-recipe` for numbers out of bounds.
 
-    Batches hold `batch` images or a few more. SGD with Nesterov's momentum; the learning rate rises to `lr` during the first `warmup` of all
-    steps (a share) and falls to 0 along a cosine. `weight_decay` leaves biases and batch norms
-    alone. Every training image is moved by up to `shift` pixels, turned by up to `turn` degrees and
-    enlarged or shrunk by up to `zoom` (a share), anew in each epoch. `seed` decides all of that and
-    the order of the images. More `threads` sum in another order, which changes the last bits.
+    Batches hold `batch` images or a few more. SGD with Nesterov's momentum; the learning rate rises
+    to `lr` during the first `warmup` of all steps (a share) and falls to 0 along a cosine.
+    `weight_decay` leaves biases and batch norms alone. Every training image is moved by up to
+    `shift` pixels, turned by up to `turn` degrees and enlarged or shrunk by up to `zoom` (a share),
+    anew in each epoch. `seed` decides all of that and the order of the images. More `threads` sum
+    in another order, which changes the last bits.
     """
 
     epochs: int = 30

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from regnetc_runtime.batches import Batch
 from regnetc_runtime.device import Precision
 from regnetc_runtime.evaluate import Accuracy, evaluate
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
+from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 PLAIN = Preprocess(1, 1, mean=(0.0,), std=(1 / 255,), channels=1)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-
 from regnetc_runtime import images
 from regnetc_runtime.batches import check_classes
 from regnetc_runtime.preprocess import Preprocess
@@ -46,10 +45,10 @@ def test_the_order(root: Path) -> None:
 
 
 def test_odd_entries(root: Path) -> None:
-    os.symlink("..", root / "a" / "loop")
-    os.symlink(".", root / "again")
-    os.symlink("y.webp", root / "a" / "linked.png")
-    os.symlink("nowhere", root / "a" / "dangling.png")
+    (root / "a" / "loop").symlink_to("..")
+    (root / "again").symlink_to(".")
+    (root / "a" / "linked.png").symlink_to("y.webp")
+    (root / "a" / "dangling.png").symlink_to("nowhere")
     (root / "a" / "folder.png").mkdir()
     (root / "c").mkdir()
     put(root / os.fsdecode(b"d\xff") / os.fsdecode(b"\xe9.png"))

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
-
 from regnetc_runtime import digits
 from regnetc_runtime.predict import predict
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
 from regnetc_runtime.train import Recipe, train
+from torch import nn
 
 CPU = torch.device("cpu")
 
@@ -46,8 +45,8 @@ def test_digits_in_files_of_every_kind(net: nn.Module, path: Path, tmp_path: Pat
 
 def test_names_and_top(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-    net.requires_grad_(False)[1].bias.copy_(torch.tensor([0.0, 2.0, 1.0]))  # type: ignore[operator, union-attr]
-    net[1].weight.zero_()  # type: ignore[operator, union-attr]
+    net.requires_grad_(False)[1].bias.copy_(torch.tensor([0.0, 2.0, 1.0]))  # type: ignore[operator]
+    net[1].weight.zero_()  # type: ignore[operator]
     grey = Preprocess(2, 2, (0.5,), (0.5,), channels=1)
     path = save(tmp_path, torch.zeros(5, 5), "x.png")
     (found,) = predict(net, [path], grey, CPU, class_names=["a", "b", "c"])
@@ -61,7 +60,7 @@ def test_names_and_top(tmp_path: Path) -> None:
     with pytest.raises(Problem, match=r"bad\.png") as e:
         predict(net, [path, tmp_path / "bad.png"], grey, CPU)
     assert e.value.name == "bad-image"
-    net[1].bias.fill_(float("nan"))  # type: ignore[operator, union-attr]
+    net[1].bias.fill_(float("nan"))  # type: ignore[operator]
     with pytest.raises(Problem) as e:
         predict(net, [path], grey, CPU)
     assert e.value.name == "not-finite"

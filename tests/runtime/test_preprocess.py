@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-
 from regnetc_runtime import digits, weights
 from regnetc_runtime.device import Precision
 from regnetc_runtime.evaluate import evaluate
@@ -16,6 +14,7 @@ from regnetc_runtime.load import build, load
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
 from regnetc_runtime.train import Epoch, Recipe, Trained, distort, learning_rate, train
+from torch import nn
 
 CPU = torch.device("cpu")
 SHORT = Recipe(epochs=2)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from regnetc_runtime import safetensors_file, weights
+from regnetc_runtime.device import Precision
 from regnetc_runtime.load import build, load
 from regnetc_runtime.problems import Problem
 from regnetc_runtime.weights import Weights
+from torch import Tensor, nn
+
+CPU = torch.device("cpu")
 
 
 def of(tensors: dict[str, Tensor]) -> Weights:
@@ -18,7 +20,9 @@ def of(tensors: dict[str, Tensor]) -> Weights:
 
 
 def test_there_and_back(net: nn.Module, code: bytes, path: Path) -> None:
-    digest = weights.save(path, net.to(memory_format=torch.channels_last), {"name": "Digits"})
+    digest = weights.save(
+        path, Precision(channels_last=True).place_net(net, CPU), {"name": "Digits"}
+    )
     found = weights.read(path)
     assert found.digest == digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.meta == {"name": "Digits"}
@@ -67,9 +71,8 @@ def test_counters_may_be_missing(net: nn.Module) -> None:
 
 
 def test_halves_are_taken(net: nn.Module) -> None:
-    weights.load_into(net, of({k: (t / 3).half() for k, t in net.named_parameters()} | {
-        k: t for k, t in net.named_buffers()
-    }))  # fmt: skip
+    halves = {k: (t / 3).half() for k, t in net.named_parameters()}
+    weights.load_into(net, of(halves | dict(net.named_buffers())))
     assert net.get_parameter("stem.conv.weight").dtype is torch.float32
 
 
