@@ -95,14 +95,15 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What has been saved: the weights after the epoch `best`, whose validation loss was lowest.
+    """What has been saved: the weights after the last finished epoch, the last of `history`.
 
-    `digest` is the file's SHA-256. `interrupted` tells that Ctrl-C ended the training early.
+    The learning rate has fallen to 0 there, while a choice among epochs by 179 validation images
+    would be a choice by chance. `digest` is the file's SHA-256; `interrupted` tells that Ctrl-C ended
+    the training early.
     """
 
     path: Path
     digest: str
-    best: Epoch
     history: tuple[Epoch, ...]
     seconds: float
     interrupted: bool
@@ -120,10 +121,10 @@ def train(
     name: str,
     on_epoch: Callable[[Epoch], None],
 ) -> Trained:
-    """Train the network, which `path` and the metadata there call `name`, and save its best weights.
+    """Train the network, which `path` and the metadata there call `name`, and save its weights.
 
     The same network, recipe, processor and version of torch give the same weights. The test part of
-    the data is not looked at. Ctrl-C saves the best weights so far, unless no epoch is finished. The
+    the data is not looked at. Ctrl-C saves those after the last finished epoch, if there is one. The
     network ends on the device, in evaluation mode, with the weights saved. Raises `not-trainable`,
     `class-count`, `wrong-input`, `cannot-write` (before any work too), `diverged`, `out-of-memory`.
     """
@@ -141,25 +142,22 @@ def train(
 
     start = time.monotonic()
     history: list[Epoch] = []
-    best: tuple[Epoch, dict[str, Tensor]] | None = None
+    state: dict[str, Tensor] = {}
     try:
         with _threads(recipe.threads), enough_memory(recipe.batch):
             for epoch in _epochs(net.to(device), digits.load(image), preprocess, recipe, device):
+                state = {k: t.clone() for k, t in net.state_dict().items()}
                 history.append(epoch)
-                if best is None or epoch.validation_loss < best[0].validation_loss:
-                    best = epoch, {k: t.clone() for k, t in net.state_dict().items()}
                 on_epoch(epoch)
     except KeyboardInterrupt:
-        if best is None:
+        if not history:
             raise
-    assert best is not None
-    net.load_state_dict(best[1])
+    net.load_state_dict(state)
     net.eval()
-    digest = weights.save(path, net, _meta(name, image, recipe, best[0], preprocess))
+    digest = weights.save(path, net, _meta(name, image, recipe, history[-1], preprocess))
     return Trained(
         path=path,
         digest=digest,
-        best=best[0],
         history=tuple(history),
         seconds=time.monotonic() - start,
         interrupted=len(history) < recipe.epochs,
@@ -269,7 +267,7 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def _meta(
-    name: str, image: int, recipe: Recipe, best: Epoch, preprocess: Preprocess
+    name: str, image: int, recipe: Recipe, last: Epoch, preprocess: Preprocess
 ) -> dict[str, str]:
     """What evaluating and predicting need to know, and where the weights came from."""
     return {
@@ -280,7 +278,7 @@ def _meta(
         "data": "digits",
         "recipe": json.dumps(asdict(recipe)),
         "seed": str(recipe.seed),
-        "epoch": str(best.number),
-        "validation_top1": f"{best.validation_top1:.2f}",
+        "epoch": str(last.number),
+        "validation_top1": f"{last.validation_top1:.2f}",
         "torch": str(torch.__version__),
     }

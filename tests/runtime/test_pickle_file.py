@@ -135,7 +135,7 @@ def claiming_more_numbers_than_there_are() -> bytes:
 
     class Huge:
         def __reduce__(self) -> tuple[Any, ...]:
-            args = ("numbers", 0, (1 << 33,), (1,), False, OrderedDict())
+            args: tuple[Any, ...] = ("numbers", 0, (1 << 33,), (1,), False, OrderedDict())
             return torch._utils._rebuild_tensor_v2, args
 
     out = io.BytesIO()

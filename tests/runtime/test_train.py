@@ -33,7 +33,6 @@ def test_from_a_fresh_network_to_one_that_reads(code: bytes, path: Path) -> None
     assert [e.number for e in found.history] == [1, 2, 3, 4, 5, 6]
     assert found.history[-1].loss < found.history[0].loss
     assert found.history[-1].eta_s == 0 < found.history[0].eta_s
-    assert found.best.validation_loss == min(e.validation_loss for e in found.history)
     assert not found.interrupted
 
     saved = weights.read(path)
@@ -72,7 +71,7 @@ def test_ctrl_c_keeps_what_there_is(net: nn.Module, path: Path) -> None:
     assert found.interrupted
     assert len(found.history) == 2
     saved = weights.read(path)
-    assert saved.meta["epoch"] == str(found.best.number)
+    assert saved.meta["epoch"] == "2"
     assert all(torch.equal(t, saved.tensors[k]) for k, t in net.state_dict().items())
 
 

@@ -98,7 +98,7 @@ def command(
     for output in outputs:
         if output.stale and not force:
             _may_replace(output)
-    _make(folder)
+    files.make_folder(folder)
     for output in outputs:
         if output.stale:
             files.write(output.path, output.text.encode())
@@ -183,18 +183,6 @@ def _may_replace(output: Output) -> None:
             raise Problem(
                 "edited", message, help="keep your changes elsewhere, then insist with `--force`"
             ) from None
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        shown = printable(str(folder))
-        raise Problem(
-            "cannot-write",
-            f"the folder `{shown}` cannot be made: {e.strerror}",
-            help="choose another with `-o`",
-        ) from None
 
 
 def _report_stale(outputs: list[Output], *, as_json: bool) -> int:

@@ -48,6 +48,15 @@ def read(path: Path, trust: str | None) -> Generated:
         raise _refused(shown, e, trust) from None
 
 
+def load(path: str | Path, *, trust: str | None = None, seed: int = 0) -> nn.Module:
+    """The network of a generated file with fresh weights, after the file has been verified.
+
+    `trust` is the SHA-256 (16 digits or more) of a changed file that is to run all the same. Raises
+    `regnetc_runtime.problems.Problem` for a file that is refused or does not run.
+    """
+    return build(read(Path(path), trust), seed)
+
+
 def _refused(shown: str, e: UnverifiedError, trust: str | None) -> Problem:
     remedies = {
         "changed": "`regnetc compile` writes it again from its spec",

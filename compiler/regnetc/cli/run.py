@@ -75,6 +75,11 @@ if TYPE_CHECKING:
 )
 @click.option("--channels-last", is_flag=True, help="Keep channels innermost in memory.")
 @click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Threads that compute on a CPU [what torch takes; 1 to train].",
+)
+@click.option(
     "--batch",
     type=click.IntRange(1, 65_536),
     default=1,
@@ -135,6 +140,7 @@ def _evaluate(generated: modules.Generated, given: dict[str, Any]) -> int:
         )
     from regnetc_runtime import count, device, speed
 
+    _use_threads(given["threads"])
     target = device.pick(given["device"])
     precision = device.Precision(given["dtype"], given["channels_last"])
     net = modules.build(generated, given["seed"])
@@ -178,6 +184,13 @@ def _evaluate(generated: modules.Generated, given: dict[str, Any]) -> int:
     else:
         _report(generated, network, pairs, rows, found.unsupported, timed, accuracy)
     return console.PROBLEMS if failed else console.OK
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def _accuracy(
@@ -317,8 +330,8 @@ def _train(generated: modules.Generated, given: dict[str, Any]) -> None:
     if path is None:
         path = Path("runs", f"{generated.path.stem}.safetensors")
         files.make_folder(path.parent)
-    epochs = {"epochs": given["epochs"]} if given["epochs"] else {}
-    recipe = train.Recipe(seed=given["seed"], **epochs)
+    said = {k: given[k] for k in ("epochs", "threads") if given[k] is not None}
+    recipe = train.Recipe(seed=given["seed"], **said)
     with bar(f"training {network.name}") as progress:
         done = train.train(
             net, network.channels, network.image, given["data"], recipe, target, path,
@@ -335,7 +348,7 @@ def _train(generated: modules.Generated, given: dict[str, Any]) -> None:
             {
                 "name": network.name, "digest": generated.digest, "device": str(target), "seed": given["seed"],
                 "weights": str(path), "weights_digest": done.digest, "seconds": done.seconds,
-                "interrupted": done.interrupted, "best_epoch": done.best.number, "history": history,
+                "interrupted": done.interrupted, "history": history,
                 "accuracy": asdict(found),
             }
         )  # fmt: skip
@@ -343,8 +356,8 @@ def _train(generated: modules.Generated, given: dict[str, Any]) -> None:
     out = console.rich_console()
     early = ", stopped by Ctrl-C" if done.interrupted else ""
     out.print(
-        f"{network.name}: {len(done.history)} epochs in {done.seconds:.1f} s{early}; best after epoch "
-        f"{done.best.number} with {done.best.validation_top1:.2f}% of the validation part"
+        f"{network.name}: {len(done.history)} epochs in {done.seconds:.1f} s{early}; "
+        f"{done.history[-1].validation_top1:.2f}% of the validation part"
     )
     _print_accuracy(out, found)
     out.print(f"wrote {printable(str(path))}")

@@ -45,7 +45,7 @@ def find(text: str) -> Target:
 
 
 def _split(text: str) -> tuple[Path, str | None]:
-    if Path(text).exists() or ":" not in text:
+    if ":" not in text or Path(text).exists():
         return Path(text), None
     file, _, name = text.rpartition(":")
     return Path(file), name

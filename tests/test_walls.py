@@ -1,0 +1,151 @@
+"""Who may import whom, and who may do what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import regnetc
+
+ARITHMETIC = {"regnet.py", "complexity.py"}
+ORDER = [
+    "limits", "diagnostics", "tree", "scan", "vocabulary", "mistakes", "tables", "grammar", "syntax", "library", "program",
+    "scopes", "check_lines", "check_blocks", "check", "values", "cells", "regnet", "complexity", "network", "resolve",
+    "facts", "bounds", "expect", "published", "names", "ir", "emit", "verify", "driver", "render", "fmt",
+]  # fmt: skip
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, at any depth; relative ones with a leading dot."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            if node.module:
+                found.add(dots + node.module)
+            else:
+                found |= {dots + alias.name for alias in node.names}
+    return found
+
+
+def test_the_compiler_never_imports_torch_or_the_runtime(root: Path) -> None:
+    for path in (root / "compiler/regnetc").glob("*.py"):
+        heads = {name.split(".")[0] for name in imports(path)}
+        assert not heads & {"torch", "regnetc_runtime", "numpy", "fvcore"}, path
+
+
+def test_the_runtime_never_imports_the_compiler(root: Path) -> None:
+    for path in (root / "runtime").rglob("*.py"):
+        assert "regnetc" not in {name.split(".")[0] for name in imports(path)}, path
+
+
+def test_arithmetic_imports_nothing_of_ours(root: Path) -> None:
+    for name in ARITHMETIC:
+        assert not [
+            x
+            for x in imports(root / "compiler/regnetc" / name)
+            if x.startswith(".") or "regnetc" in x
+        ]
+
+
+def test_stages_lean_on_earlier_stages_only(root: Path) -> None:
+    modules = {p.stem for p in (root / "compiler/regnetc").glob("*.py")} - {"__init__", "__main__"}
+    assert modules == set(ORDER)
+    for name in ORDER:
+        for other in imports(root / f"compiler/regnetc/{name}.py"):
+            if other.startswith(".") and other != ".__version__":
+                assert ORDER.index(other[1:]) < ORDER.index(name) or {name, other[1:]} == {
+                    "grammar",
+                    "tables",
+                }, (name, other)
+
+
+def test_nobody_but_the_command_line_prints(root: Path) -> None:
+    for folder in ("compiler/regnetc", "runtime/regnetc_runtime"):
+        for path in (root / folder).glob("*.py"):
+            names = {
+                n.func.id
+                for n in ast.walk(ast.parse(path.read_text("utf-8")))
+                if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+            }
+            assert not names & {"print", "input", "breakpoint", "eval"}, path
+            assert "click" not in imports(path), path
+
+
+def test_one_module_writes_files(root: Path) -> None:
+    """The compiler opens nothing for writing; what it makes is written by regnetc_runtime.files."""
+    for path in (root / "compiler").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and path.name != "grammar.py":
+                assert node.attr not in ("write_text", "write_bytes", "unlink", "rename"), path
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "open"
+            ):
+                assert len(node.args) == 1, path
+
+
+@pytest.mark.parametrize(
+    "verb", [["check"], ["show"], ["explain"], ["compile", "-o", "OUT"], ["fmt", "--check"]]
+)
+def test_verbs_of_the_compiler_leave_torch_alone(
+    verb: list[str], root: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import sys\nfrom regnetc.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
+        "assert not {'torch', 'numpy', 'fvcore'} & set(sys.modules), 'too much was imported'\n"
+    )
+    arguments = [str(tmp_path) if a == "OUT" else a for a in verb]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, "spec/x800mf.regnet"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_check_loads_only_what_it_needs(root: Path) -> None:
+    program = (
+        "import sys\nfrom regnetc.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'jinja2', 'jsonschema', 'rich', 'difflib', 'regnetc_runtime'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "check", "spec/x800mf.regnet"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_everything_public_is_there_and_nothing_else() -> None:
+    assert sorted(regnetc.__all__) == [
+        "SpecError",
+        "UnreadableError",
+        "__version__",
+        "check_file",
+        "compile_file",
+        "load",
+    ]
+    for name in regnetc.__all__:
+        assert getattr(regnetc, name) is not None
+    with pytest.raises(AttributeError):
+        _ = regnetc.nothing  # type: ignore[attr-defined]
+
+
+def test_the_version_is_said_once_more_only_in_the_project_file(root: Path) -> None:
+    import tomllib
+
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == regnetc.__version__
