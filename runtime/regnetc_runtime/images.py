@@ -77,8 +77,8 @@ def batches(
     Images are uint8 (N x channels x crop x crop), not normalised. Raises `bad-image` at the first
     that cannot be read, or names it in its batch if `skip_bad`.
     """
-    # Threads, not processes: simplejpeg and torch's resizing release the GIL (1.9 times the speed on
-    # two cores), and every process would spend seconds on importing torch.
+    # Threads, not processes: decoding and resizing release the GIL, and every process would spend
+    # seconds on importing torch.
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="decode")
     ahead: deque[list[_Pending]] = deque()
     try:

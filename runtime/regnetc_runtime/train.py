@@ -128,18 +128,7 @@ def train(
     network ends on the device, in evaluation mode, with the weights saved. Raises `not-trainable`,
     `class-count`, `wrong-input`, `cannot-write` (before any work too), `diverged`, `out-of-memory`.
     """
-    if data != "digits":
-        raise Problem(
-            "not-trainable",
-            f"this version does not train on {printable(data)}",
-            help="train on digits; other data can be used to evaluate weights",
-        )
-    check_classes("digits", digits.CLASSES, classes_of(net, channels, image))
-    preprocess = digits.preprocess(image)
-    if channels != preprocess.channels:
-        raise Problem("wrong-input", f"digits have 1 channel, the network takes {channels}")
-    files.check_writable(path)
-
+    preprocess = _check(net, channels, image, data, path)
     start = time.monotonic()
     history: list[Epoch] = []
     state: dict[str, Tensor] = {}
@@ -164,6 +153,22 @@ def train(
     )
 
 
+def _check(net: nn.Module, channels: int, image: int, data: str, path: Path) -> Preprocess:
+    """How the data are prepared for this network; refuses what could only fail later."""
+    if data != "digits":
+        raise Problem(
+            "not-trainable",
+            f"this version does not train on {printable(data)}",
+            help="train on digits; other data can be used to evaluate weights",
+        )
+    check_classes("digits", digits.CLASSES, classes_of(net, channels, image))
+    preprocess = digits.preprocess(image)
+    if channels != preprocess.channels:
+        raise Problem("wrong-input", f"digits have 1 channel, the network takes {channels}")
+    files.check_writable(path)
+    return preprocess
+
+
 def _epochs(
     net: nn.Module,
     data: digits.Digits,
@@ -174,26 +179,13 @@ def _epochs(
     """Train for one epoch after the other, and look at the validation images after each."""
     generator = torch.Generator().manual_seed(recipe.seed)
     inputs, labels = preprocess.normalise(data.train.images), data.train.labels
-    steps = max(1, len(inputs) // recipe.batch)  # equal shares, so that no batch is one image
     optimizer = _optimizer(net, recipe)
     start = time.monotonic()
     for number in range(1, recipe.epochs + 1):
-        net.train()
-        begun, total = time.monotonic(), 0.0
-        order = torch.randperm(len(inputs), generator=generator).tensor_split(steps)
-        for step, chosen in enumerate(order, start=(number - 1) * steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, recipe.epochs * steps, recipe)
-            x = distort(inputs[chosen], recipe, generator).to(device)
-            y = labels[chosen].to(device)
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-                loss = cross_entropy(net(x), y, label_smoothing=recipe.label_smoothing)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-            optimizer.step()
-            total += loss.item() * len(chosen)
+        begun = time.monotonic()
+        loss = _learn(net, inputs, labels, number, optimizer, recipe, generator, device)
         seconds = time.monotonic() - begun
-        if not math.isfinite(total):
+        if not math.isfinite(loss):
             raise Problem(
                 "diverged", f"the loss is no number in epoch {number}", help="take a smaller lr"
             )
@@ -208,12 +200,41 @@ def _epochs(
         yield Epoch(
             number=number,
             epochs=recipe.epochs,
-            loss=total / len(inputs),
+            loss=loss,
             validation_loss=seen.loss,
             validation_top1=seen.top1,
             images_per_s=len(inputs) / seconds,
             eta_s=(time.monotonic() - start) / number * (recipe.epochs - number),
         )
+
+
+def _learn(
+    net: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    number: int,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    generator: torch.Generator,
+    device: torch.device,
+) -> float:
+    """Show the network every training image once, in a new order; the mean loss of epoch `number`."""
+    net.train()
+    total = 0.0
+    steps = max(1, len(inputs) // recipe.batch)  # equal shares, so that no batch is one image
+    order = torch.randperm(len(inputs), generator=generator).tensor_split(steps)
+    for step, chosen in enumerate(order, start=(number - 1) * steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, recipe.epochs * steps, recipe)
+        x = distort(inputs[chosen], recipe, generator).to(device)
+        y = labels[chosen].to(device)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            loss = cross_entropy(net(x), y, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+        optimizer.step()
+        total += loss.item() * len(chosen)
+    return total / len(inputs)
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:

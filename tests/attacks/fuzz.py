@@ -101,7 +101,7 @@ class Lab:
                 shutil.rmtree(folder)
                 folder.mkdir()
         seconds = usage.ru_utime + usage.ru_stime
-        words = said.decode("utf-8", "backslashreplace")
+        words = said.decode("utf-8", "backslashreplace").replace(f"{self.specs}{os.sep}", "")
         return Verdict(index, "+".join(used), code, seconds, mib, broken, words)
 
     def apart(self, spec: Path) -> tuple[int, resource.struct_rusage]:

@@ -1,0 +1,104 @@
+"""Write the README's pictures: what the commands print on a terminal, as SVG."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs/pictures"
+REGNETC = str(Path(sys.executable).parent / "regnetc")
+
+WRONG = """use "families.regnet"
+
+model Mine extends RegNetX {
+  d  = 13
+  w0 = 24
+  wa = 36.44
+  wm = 2.49
+  g  = 8
+  b  = 1
+
+  expect { flops = 0.41GF }
+}
+
+model Other extends RegNetx {
+  w[i] = [32, 64, 100, 384]
+}
+"""
+
+# rich's own frame asks a web server for a font; the picture should need nothing
+FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px; line-height: {line_height}px; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g></g>
+</svg>
+"""
+
+
+def picture(name: str, title: str, text: str) -> None:
+    """Save text with ANSI colours as a picture of a terminal that is just wide enough."""
+    found = Text.from_ansi(text.rstrip("\n"))
+    width = max(line.cell_len for line in found.split())
+    console = Console(
+        record=True,
+        width=max(width, 60),
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+    )
+    console.print(found, soft_wrap=True)
+    console.save_svg(
+        str(OUT / f"{name}.svg"), title=title, theme=MONOKAI, code_format=FRAME, unique_id=name
+    )
+    print(f"wrote docs/pictures/{name}.svg")
+
+
+def said(*arguments: str, cwd: Path = ROOT) -> str:
+    environment = {**os.environ, "FORCE_COLOR": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "110"}
+    environment.pop("NO_COLOR", None)
+    done = subprocess.run(
+        [REGNETC, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def main() -> None:
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "mine.regnet").write_text(WRONG)
+        picture(
+            "diagnostic",
+            "regnetc check mine.regnet",
+            said("check", "mine.regnet", cwd=Path(folder)),
+        )
+        weights = str(Path(folder, "digits.safetensors"))
+        trained = said("run", "generated/digits.py", "--train", "--data", "digits", "-o", weights)
+        picture("demo", "make demo, the last step", trained.replace(folder, "runs"))
+    picture(
+        "reconcile",
+        "regnetc run generated/x3_2gf.py --eval",
+        said("run", "generated/x3_2gf.py", "--eval"),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The README's five minutes, typed as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BLOCK = re.compile(r"<!-- tour(?:: (?P<what>[\w.]+))? -->\n```\w*\n(?P<text>.*?)```", re.DOTALL)
+
+
+def test_the_tour(root: Path, tmp_path: Path) -> None:
+    blocks = [
+        (m["what"], m["text"]) for m in BLOCK.finditer((root / "README.md").read_text("utf-8"))
+    ]
+    assert len(blocks) >= 6
+    for folder in ("spec", "generated"):
+        shutil.copytree(root / folder, tmp_path / folder)
+    tools = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+    }
+    outputs = []
+    for what, text in blocks:
+        if what is None:
+            commands = [
+                line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")
+            ]
+            assert commands
+        elif what == "python":
+            commands = [["python", "-c", text]]
+        else:
+            (tmp_path / what).write_text(text, "utf-8")
+            continue
+        for command in commands:
+            done = subprocess.run(
+                command,
+                shell=isinstance(command, str),
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            differs = isinstance(command, str) and command.startswith("regnetc diff")
+            assert done.returncode == (1 if differs else 0), (command, done.stdout, done.stderr)
+            outputs.append(done.stdout)
+    everything = "".join(outputs)
+    for part in (
+        "403,980,928 measured  equal",
+        "wrote build/mine.py",
+        "Equation 4",
+        "top-1",
+        "14 agrees, 2 erratum",
+        "403980928",
+    ):
+        assert part in everything
+
+
+def test_the_readme_names_targets_and_files_that_are_there(root: Path) -> None:
+    text = (root / "README.md").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert (
+        {"demo", "test"} <= set(re.findall(r"^ {4}make ([a-z-]+)", text, re.MULTILINE)) <= targets
+    )
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (root / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "docs/language.md",
+        "docs/commands.md",
+        "docs/flops.md",
+        "docs/architecture.md",
+        "SECURITY.md",
+    ],
+)
+def test_links_of_the_pages_lead_somewhere(page: str, root: Path) -> None:
+    path = root / page
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text("utf-8")):
+        assert (path.parent / link).exists(), link
