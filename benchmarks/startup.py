@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,10 +70,8 @@ def per_spec() -> list[dict[str, object]]:
         used = {path, *(p for p in library.specs() if p.endswith("families.regnet"))}
         texts = [Path(p).read_text("utf-8") for p in used]
         check(path)
-        checked, parsed = (
-            median_ms(lambda p=path: check(p)),
-            median_ms(lambda t=texts: parse_alone(t)),
-        )  # type: ignore[misc]
+        checked = median_ms(partial(check, path))
+        parsed = median_ms(partial(parse_alone, texts))
         rows.append(
             {
                 "spec": Path(path).name,

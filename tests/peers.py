@@ -12,12 +12,12 @@ import torch
 @cache
 def import_timm() -> ModuleType:
     """timm, which imports torchvision, whose operators a CPU build of torch does not know."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for schema in (
         "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
         "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     ):
-        library.define(schema)
+        library.define(schema)  # type: ignore[no-untyped-call]
     import timm
 
     globals()["_kept"] = library  # the operators go when their library does

@@ -78,12 +78,17 @@ model M extends RegNetX {
 """
 
 
+def judge(verb: str) -> Any:
+    """What runs a verb of the command and judges the run."""
+    limits = {"timeout": 10, "slow": 2, "mem_mb": 1024, "peak_mb": 256}
+    return probe.Probe(SimpleNamespace(cmd=f"'{COMMAND}' {verb}", **limits))
+
+
 class Runs:
     """The runs of one verb over the attacks, the next one under way while one is looked at."""
 
     def __init__(self, verb: str, folder: Path, names: list[str]) -> None:
-        limits = {"timeout": 10, "slow": 2, "mem_mb": 1024, "peak_mb": 256}
-        self.probe = probe.Probe(SimpleNamespace(cmd=f"'{COMMAND}' {verb}", **limits))
+        self.probe = judge(verb)
         self.pool = ThreadPoolExecutor(2)
         self.folder = folder
         self.names = names
@@ -211,20 +216,13 @@ def test_names_in_use_lines(tmp_path: Path) -> None:
 
 
 def test_a_model_in_a_file_of_any_name(tmp_path: Path) -> None:
-    limits = SimpleNamespace(
-        cmd=f"'{COMMAND}' compile {{file}} -o {{out}}",
-        timeout=10,
-        slow=10,
-        mem_mb=1024,
-        peak_mb=256,
-    )
-    judge = probe.Probe(limits)
+    compiling = judge("compile {file} -o {out}")
     for name in sorted(SOUND):
         path = tmp_path / os.fsdecode(name)
         path.write_text(MODEL)
-        result = judge.one(path, {})
+        result = compiling.one(path, {})
         assert (name, result["broken"]) == (name, [])
-    shutil.rmtree(judge.work)
+    shutil.rmtree(compiling.work)
 
 
 def test_output_is_not_written_through_a_link(tmp_path: Path) -> None:

@@ -101,10 +101,10 @@ def test_chains_stay_flat() -> None:
         ("1.5e2K", 150_000, 10_000, ""),
     ],
 )
-def test_numbers_are_read_exactly(text: str, value: object, step: object, unit: str) -> None:
+def test_numbers_are_read_exactly(text: str, value: int | str, step: int | str, unit: str) -> None:
     from fractions import Fraction
 
-    assert read_literal(text) == (Fraction(value), Fraction(step), unit)  # type: ignore[arg-type]
+    assert read_literal(text) == (Fraction(value), Fraction(step), unit)
 
 
 @given(st.binary(max_size=300))
@@ -139,3 +139,9 @@ def test_a_number_literal_has_the_places_of_its_text() -> None:
     assert isinstance(fix, Fix)
     assert isinstance(fix.value, Number)
     assert fix.value.is_integer_literal
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_bytes_that_are_no_text_have_a_place(end: bytes) -> None:
+    source, (problem,) = scan(b"space A" + end + b"# caf\xe9" + end, "x")
+    assert source.position(problem.span.start) == (2, 6)

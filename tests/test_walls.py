@@ -141,7 +141,7 @@ def test_everything_public_is_there_and_nothing_else() -> None:
     for name in regnetc.__all__:
         assert getattr(regnetc, name) is not None
     with pytest.raises(AttributeError):
-        _ = regnetc.nothing  # type: ignore[attr-defined]
+        _ = regnetc.nothing
 
 
 def test_the_version_is_said_once_more_only_in_the_project_file(root: Path) -> None:

@@ -55,8 +55,8 @@ def _too_large(data: bytes, name: str) -> tuple[Source, list[Diagnostic]]:
 
 
 def _not_utf8(data: bytes, name: str, e: UnicodeDecodeError) -> tuple[Source, list[Diagnostic]]:
-    source = Source(name, data.decode("utf-8", "replace").replace("\r", "\n"))
-    at = len(data[: e.start].decode("utf-8"))
+    source = Source(name, data.decode("utf-8", "replace").replace("\r\n", "\n"))
+    at = len(data[: e.start].decode("utf-8").replace("\r\n", "\n"))
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         message, label = "this file is UTF-16, not UTF-8", "its byte order mark"
     else:

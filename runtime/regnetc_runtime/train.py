@@ -144,13 +144,8 @@ def train(
     net.load_state_dict(state)
     net.eval()
     digest = weights.save(path, net, _meta(name, image, recipe, history[-1], preprocess))
-    return Trained(
-        path=path,
-        digest=digest,
-        history=tuple(history),
-        seconds=time.monotonic() - start,
-        interrupted=len(history) < recipe.epochs,
-    )
+    seconds = time.monotonic() - start
+    return Trained(path, digest, tuple(history), seconds, interrupted=len(history) < recipe.epochs)
 
 
 def _check(net: nn.Module, channels: int, image: int, data: str, path: Path) -> Preprocess:
@@ -189,14 +184,8 @@ def _epochs(
             raise Problem(
                 "diverged", f"the loss is no number in epoch {number}", help="take a smaller lr"
             )
-        seen = evaluate(
-            net,
-            data.validation.batches(recipe.batch),
-            preprocess,
-            device,
-            Precision(),
-            data="the digits' validation part",
-        )
+        validation = data.validation.batches(recipe.batch)
+        seen = evaluate(net, validation, preprocess, device, Precision(), data="validation")
         yield Epoch(
             number=number,
             epochs=recipe.epochs,
