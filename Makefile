@@ -18,7 +18,7 @@ setup: .venv/ready ## Make .venv with everything that users and developers need.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: .venv/ready ## Compile, verify and train: the whole way on embedded defaults, in about two minutes.
+demo: .venv/ready ## Compile, verify and train: the whole way on embedded defaults, within a minute of set-up.
 	$(BIN)/regnetc check spec/*.regnet
 	$(BIN)/regnetc compile spec/x400mf.regnet
 	OMP_NUM_THREADS=1 $(BIN)/regnetc run generated/x400mf.py --eval

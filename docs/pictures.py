@@ -36,10 +36,10 @@ model Other extends RegNetx {
 """
 
 # rich's own frame asks a web server for a font; the picture should need nothing
-FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; }}
+  white-space: pre; font-size: {char_height}px; line-height: {line_height}px; }}
 {styles}
 </style>
 <defs><clipPath id="{unique_id}-clip-terminal">
@@ -78,7 +78,7 @@ def said(*arguments: str, cwd: Path = ROOT) -> str:
     done = subprocess.run(
         [REGNETC, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
-    return done.stdout + done.stderr
+    return done.stdout if done.returncode == 0 else done.stderr
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def test_the_tour(root: Path, tmp_path: Path) -> None:
             outputs.append(done.stdout)
     everything = "".join(outputs)
     for part in (
-        "403,980,928 measured  equal",
+        "403,980,928  measuring it  equal",
         "wrote build/mine.py",
         "Equation 4",
         "top-1",

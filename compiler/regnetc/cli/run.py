@@ -278,7 +278,7 @@ def _reconcile_table(pairs: dict[str, tuple[int, int]], rows: list[Reconciled]) 
         "differs": "bold red",
     }
     table = console.table()
-    for column in ("what", "claimed by", "claimed", "ours", "verdict"):
+    for column in ("what", "claimed by", "claimed", "ours", "found by", "verdict"):
         table.add_column(column, justify="right" if column in ("claimed", "ours") else "left")
     names = {
         "params": "params",
@@ -292,14 +292,20 @@ def _reconcile_table(pairs: dict[str, tuple[int, int]], rows: list[Reconciled]) 
             names[key],
             "this file",
             f"{declared:,}",
-            f"{measured:,} measured",
+            f"{measured:,}",
+            "measuring it",
             Text(verdict, style=styles[verdict]),
         )
     for row in rows:
         what = f"flops ({row.counting})" if row.field == "flops" else row.field
         source = printable(row.source, 60) or "published"
         table.add_row(
-            what, source, row.printed, f"{row.ours:,}", Text(row.verdict, style=styles[row.verdict])
+            what,
+            source,
+            row.printed,
+            f"{row.ours:,}",
+            "closed form",
+            Text(row.verdict, style=styles[row.verdict]),
         )
     return table
 
