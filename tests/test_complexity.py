@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,8 @@ from regnetc.driver import check_file
 from regnetc.network import Network
 from strategies import any_net, reg_net
 
-NETS = 500
+NETS = int(os.environ.get("REGNETC_NETS", "500"))  # fewer for mutation testing
+POINTS = int(os.environ.get("REGNETC_POINTS", "2000"))
 
 
 def model(spec: str, tmp_path: Path) -> Network:
@@ -45,7 +47,7 @@ def test_random_networks_cost_what_their_layers_add_up_to(tmp_path: Path) -> Non
 def test_random_points_on_the_line_cost_what_their_layers_add_up_to(tmp_path: Path) -> None:
     r = random.Random(2)
     tried = 0
-    while tried < 2_000:
+    while tried < POINTS:
         d, w0, wa, wm, g, b = reg_net(r)
         widths, depths = oracle.quantized_line(d, w0, wa, wm)
         if len(widths) > 8 or max(widths) > 8_000:

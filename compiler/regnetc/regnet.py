@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Literal, NamedTuple
 
 Rounding = Literal["paper", "torchvision"]
@@ -36,11 +36,12 @@ class Line(NamedTuple):
 
     @property
     def skipped(self) -> tuple[int, ...]:
-        """Powers of `wm` between the first and the last that no block takes."""
+        """Powers of `wm` below the last that no block takes; no more than the first hundred."""
         used = {block.k for block in self.blocks}
-        if max(used) - len(used) > 1_000:  # a line of few blocks and tiny `wm` skips millions
-            return ()
-        return tuple(k for k in range(max(used)) if k not in used)
+        return tuple(islice((k for k in range(max(used)) if k not in used), _SKIPPED_NAMED))
+
+
+_SKIPPED_NAMED = 100  # a line with a `wm` near 1 skips millions
 
 
 def quantized_linear(d: int, w0: int, wa: float, wm: float) -> Line:
