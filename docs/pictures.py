@@ -36,7 +36,7 @@ model Other extends RegNetx {
 """
 
 # rich's own frame asks a web server for a font; the picture should need nothing
-FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
+FRAME = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   white-space: pre; font-size: {char_height}px; line-height: {line_height}px; }}
@@ -58,13 +58,8 @@ def picture(name: str, title: str, text: str) -> None:
     """Save text with ANSI colours as a picture of a terminal that is just wide enough."""
     found = Text.from_ansi(text.rstrip("\n"))
     width = max(line.cell_len for line in found.split())
-    console = Console(
-        record=True,
-        width=max(width, 60),
-        file=io.StringIO(),
-        force_terminal=True,
-        color_system="truecolor",
-    )
+    screen = {"force_terminal": True, "color_system": "truecolor", "file": io.StringIO()}
+    console = Console(record=True, width=max(width, 60), **screen)  # type: ignore[arg-type]
     console.print(found, soft_wrap=True)
     console.save_svg(
         str(OUT / f"{name}.svg"), title=title, theme=MONOKAI, code_format=FRAME, unique_id=name

@@ -1,0 +1,357 @@
+"""`regnetc run` and `regnetc predict` as a user meets them; every mistake is one clear message."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from regnetc_runtime.load import build, load
+from safetensors.torch import save_file
+from test_cli import Ran, regnetc
+from torch import nn
+
+RGB = """use "families.regnet"
+
+# A network for colour images that is small enough for tests.
+model Small extends AnyNetX {
+  image    = 32
+  classes  = 3
+  stem     = 8
+  stages   = 2
+  w[i]     = [8, 16]
+  d[i]     = 1
+  b[i]     = 1
+  g[i]     = 8
+  published { source = "nobody"  }
+}
+""".replace('"  }', '" }')
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the digits module and its weights after two epochs."""
+    folder = tmp_path_factory.mktemp("digits")
+    shutil.copy(root / "generated/digits.py", folder)
+    out = folder / "digits.safetensors"
+    ran = regnetc(
+        "run",
+        folder / "digits.py",
+        "--train",
+        "--data",
+        "digits",
+        "--epochs",
+        "2",
+        "-o",
+        out,
+        "--json",
+    )
+    assert ran.code == 0, ran.err
+    assert out.is_file()
+    assert len(ran.json["history"]) == 2
+    assert ran.json["accuracy"]["images"] == 359
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small network for colour images, its weights, and images of three classes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.regnet").write_text(RGB)
+    assert regnetc("compile", "small.regnet", "-o", ".").code == 0
+    save_file(network(tmp_path).state_dict(), "small.safetensors")
+    for k, name in enumerate(("ant", "bee", "cat")):
+        folder = tmp_path / "images" / name
+        folder.mkdir(parents=True)
+        for n in range(4):
+            suffix = "png" if n % 2 else "jpg"
+            Image.new("RGB", (40 + n, 36), (80 * k, 20 * n, 200)).save(folder / f"{n}.{suffix}")
+    return tmp_path
+
+
+def network(folder: Path) -> nn.Module:
+    return build(load((folder / "small.py").read_bytes(), "small.py"))
+
+
+def evaluate(*more: str | Path) -> Ran:
+    return regnetc(
+        "run",
+        "small.py",
+        "--eval",
+        "--data",
+        "images",
+        "--weights",
+        "small.safetensors",
+        "--batch",
+        "2",
+        *more,
+    )
+
+
+def test_eval_reports_every_verdict(root: Path) -> None:
+    ran = regnetc("run", root / "generated/x3_2gf.py", "--eval", "--json")
+    assert ran.code == 0
+    report = ran.json
+    assert report["name"] == "RegNetX-3.2GF"
+    assert report["counts"]["fvcore"] == {"declared": 3199404208, "measured": 3199404208}
+    assert report["counts"]["unsupported_ops"] == {"aten::add": 25}
+    assert [(r["field"], r["printed"], r["ours"], r["verdict"]) for r in report["published"]] == [
+        ("params", "3.21M", 15296552, "erratum"), ("flops", "1.53G", 3210184992, "erratum"),
+    ]  # fmt: skip
+    speed = report["speed"]
+    assert speed["batch"] == 1
+    assert speed["median_ms"] > 0
+    assert {"warmup", "repeats", "iqr_ms", "dtype", "layout", "device", "images_per_s"} <= set(
+        speed
+    )
+    assert report["accuracy"] is None
+
+
+def test_eval_prints_a_table(root: Path) -> None:
+    ran = regnetc("run", root / "generated/digits.py", "--eval", "--threads", "1")
+    assert ran.code == 0
+    for part in (
+        "Digits  (verified",
+        "flops (fvcore)",
+        "equal",
+        "not counted by fvcore: aten::add x5",
+        "1 thread",
+    ):
+        assert part in ran.out
+
+
+def test_digits_are_trained_evaluated_and_recognised(trained: Path) -> None:
+    weights = trained / "digits.safetensors"
+    ran = regnetc("run", trained / "digits.py", "--eval", "--data", "digits", "--weights", weights)
+    assert ran.code == 0, ran.err
+    assert "359 images (digits, held-out test part)" in ran.out
+    image = trained / "seven.png"
+    picture = Image.new("L", (40, 40))
+    picture.paste(255, (8, 6, 32, 11))
+    picture.paste(255, (26, 6, 32, 36))
+    picture.save(image)
+    guess = regnetc(
+        "predict", trained / "digits.py", image, "--weights", weights, "--top", "3", "--json"
+    )
+    assert guess.code == 0, guess.err
+    (found,) = guess.json
+    assert len(found["classes"]) == 3
+    assert found["classes"][0]["score"] >= found["classes"][1]["score"]
+    names = trained / "names.txt"
+    names.write_text("\n".join("zero one two three four five six seven eight nine".split()))
+    text = regnetc(
+        "predict", trained / "digits.py", image, "--weights", weights, "--class-names", names
+    ).out
+    assert text.count("%  class ") == 5
+    names.write_text("only\nthree\nnames")
+    assert (
+        "error[class-count]"
+        in regnetc(
+            "predict", trained / "digits.py", image, "--weights", weights, "--class-names", names
+        ).err
+    )
+
+
+def test_training_prints_what_came_of_it(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    ran = regnetc("run", "digits.py", "--train", "--data", "digits", "--epochs", "1")
+    assert ran.code == 0
+    assert "wrote runs/digits.safetensors" in ran.out
+    assert "accuracy: top-1" in ran.out
+
+
+def test_an_image_folder_is_evaluated(here: Path) -> None:
+    ran = evaluate("--json")
+    assert ran.code == 0, ran.err
+    accuracy = ran.json["accuracy"]
+    assert accuracy["images"] == 12
+    assert accuracy["top5"] is None
+    net = network(here).eval()
+    assert 0 <= accuracy["top1"] <= 100
+    other = evaluate(
+        "--json",
+        "--channel-order",
+        "bgr",
+        "--mean",
+        "0.4,0.4,0.4",
+        "--std",
+        "0.2,0.2,0.2",
+        "--resize",
+        "40",
+        "--crop",
+        "32",
+    )
+    assert other.json["accuracy"]["loss"] != accuracy["loss"]
+    assert (
+        evaluate("--json", "--dtype", "bf16", "--channels-last").json["speed"]["layout"]
+        == "channels_last"
+    )
+    torch.save(net.state_dict(), here / "small.pth")
+    again = regnetc(
+        "run", "small.py", "--eval", "--data", "images", "--weights", "small.pth", "--json"
+    )
+    assert again.json["accuracy"]["loss"] == pytest.approx(accuracy["loss"])
+
+
+def test_damaged_images_stop_it_or_are_counted(here: Path) -> None:
+    path = here / "images/bee/0.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    ran = evaluate()
+    assert ran.code == 1
+    assert "error[bad-image]" in ran.err
+    assert "images/bee/0.jpg" in ran.err
+    skipped = evaluate("--skip-bad", "--json")
+    assert skipped.json["accuracy"]["images"] == 11
+    assert skipped.json["accuracy"]["unreadable"] == ["images/bee/0.jpg"]
+    assert "left out: 1" in evaluate("--skip-bad").out
+
+
+def test_wrong_weights_are_listed(here: Path) -> None:
+    state = network(here).state_dict()
+    state.pop("stem.bn.bias")
+    state["extra.weight"] = torch.zeros(3)
+    state["s1.b1.f.b.weight"] = torch.zeros(8, 8, 5, 5)
+    save_file(state, here / "small.safetensors")
+    ran = evaluate()
+    assert ran.code == 1
+    for part in (
+        "error[wrong-weights]",
+        "1 missing: stem.bn.bias",
+        "1 unexpected: extra.weight",
+        "s1.b1.f.b.weight",
+        "5 x 5",
+    ):
+        assert part in ran.err, ran.err
+
+
+def test_weights_of_another_number_of_classes_are_said_to_be(here: Path) -> None:
+    save_file(
+        build(load((here / "small.py").read_bytes(), "small.py"), classes=7).state_dict(),
+        here / "small.safetensors",
+    )
+    ran = evaluate()
+    assert "error[class-count]" in ran.err
+    assert "7" in ran.err
+    assert "3" in ran.err
+
+
+def test_weights_that_run_code_are_refused(here: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            import os
+
+            return os.system, ("touch CANARY",)
+
+    torch.save({"state_dict": Evil()}, here / "evil.pth")
+    ran = regnetc("run", "small.py", "--eval", "--data", "images", "--weights", "evil.pth")
+    assert ran.code == 1
+    assert "error[unsafe-weights]" in ran.err
+    assert not (here / "CANARY").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("no folder", "no-such-folder"), ("empty", "no-classes"), ("no images", "no-images"), ("unsorted", "unsorted-images"),
+        ("more classes", "class-count"),
+    ],
+)  # fmt: skip
+def test_folders_that_do_not_fit(change: str, name: str, here: Path) -> None:
+    images = here / "images"
+    if change in ("no folder", "empty", "unsorted"):
+        shutil.rmtree(images)
+    if change == "empty":
+        images.mkdir()
+    if change == "unsorted":
+        images.mkdir()
+        Image.new("RGB", (40, 40)).save(images / "ILSVRC2012_val_00000001.png")
+    if change == "no images":
+        for path in images.rglob("*.*"):
+            path.unlink()
+    if change == "more classes":
+        shutil.copytree(images / "ant", images / "dog")
+    ran = evaluate()
+    assert ran.code == 1
+    assert f"error[{name}]" in ran.err, ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["--eval", "--device", "cuda"], "no-cuda"),
+        (["--eval", "--weights", "small.safetensors"], "usage"),
+        (["--eval", "--data", "digits"], "usage"),
+        (["--train"], "usage"),
+        (["--train", "--data", "images"], "not-trainable"),
+        (["--train", "--data", "digits"], "class-count"),
+        (["--eval", "--data", "digits", "--weights", "small.safetensors"], "class-count"),
+        (["--eval", "--data", "images", "--weights", "missing.pth"], "no-such-file"),
+        (
+            ["--eval", "--data", "images", "--weights", "small.safetensors", "--mean", "a,b"],
+            "wrong-use",
+        ),
+        (
+            ["--eval", "--data", "images", "--weights", "small.safetensors", "--mean", "1"],
+            "bad-preprocess",
+        ),
+        (
+            [
+                "--eval",
+                "--data",
+                "images",
+                "--weights",
+                "small.safetensors",
+                "--crop",
+                "64",
+                "--resize",
+                "32",
+            ],
+            "bad-preprocess",
+        ),
+    ],
+)
+def test_wrong_use_of_run(arguments: list[str], name: str, here: Path) -> None:
+    if name == "no-cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    ran = regnetc("run", "small.py", *arguments)
+    assert ran.code in (1, 2)
+    assert f"error[{name}]" in ran.err, ran.err
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize("file", ["missing.py", ".", "small.regnet"])
+def test_files_that_are_no_modules(file: str, here: Path) -> None:
+    ran = regnetc("run", file, "--eval")
+    assert ran.code == 1
+    assert ran.err.startswith("error[")
+
+
+def test_predict_wants_images_and_names_that_can_be_read(here: Path) -> None:
+    good = ["predict", "small.py", "images/ant/0.jpg", "--weights", "small.safetensors"]
+    assert regnetc(*good).code == 0
+    assert (
+        "error[no-such-file]"
+        in regnetc("predict", "small.py", "missing.png", "--weights", "small.safetensors").err
+    )
+    (here / "names.txt").write_bytes(b"\xff\xfe")
+    assert "error[encoding]" in regnetc(*good, "--class-names", "names.txt").err
+    assert "error[unreadable]" in regnetc(*good, "--class-names", "missing.txt").err
+
+
+def test_the_python_face(here: Path) -> None:
+    import regnetc as package
+
+    net = package.load("small.py", seed=3)
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    (module,) = package.compile_file("small.regnet")
+    assert module.text == (here / "small.py").read_text()
+    (here / "bad.regnet").write_text("model M {\n}\nmodel N extends X\n")
+    with pytest.raises(
+        package.SpecError, match=r"bad.regnet:1:7: error\[left-open\].*more"
+    ) as refused:
+        package.compile_file("bad.regnet")
+    assert len(refused.value.problems) > 3
+    with pytest.raises(package.UnreadableError):
+        package.check_file("missing.regnet")
