@@ -114,6 +114,16 @@ def test_other_image_sizes_change_flops_and_not_params(root: Path) -> None:
     assert small.as_dict() == oracle.counts(walk, relu=True)
 
 
+def test_parts_are_named_and_add_up(root: Path) -> None:
+    n = check_file(root / "spec/x400mf.regnet").resolutions["RegNetX-400MF"].network
+    parts = n.parts()
+    assert [(p.name, p.side) for p in parts] == [
+        ("stem", 112), ("s1", 56), ("s2", 28), ("s3", 14), ("s4", 7), ("head", 1),
+    ]  # fmt: skip
+    assert n.counts_of(complexity.total([p.tally for p in parts])) == n.counts
+    assert parts[-1].tally.params == 385 * 1000
+
+
 def test_tallies_add_and_repeat() -> None:
     one = complexity.conv(3, 8, 3, 5)
     assert one + one == one * 2

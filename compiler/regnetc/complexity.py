@@ -28,8 +28,8 @@ class StageShape(NamedTuple):
     stride: int
     inner: int
     g: int
-    se_first: int = 0
-    se_rest: int = 0
+    se_first: int
+    se_rest: int
 
 
 class Tally(NamedTuple):
@@ -75,7 +75,7 @@ class Counts(NamedTuple):
     acts: int
 
     @classmethod
-    def of(cls, t: Tally, *, relu: bool = True) -> Counts:
+    def of(cls, t: Tally, *, relu: bool) -> Counts:
         """The conventions of a tally; `relu` where the activation function is one."""
         fvcore = t.macs + 2 * t.norm + t.global_pooled
         return cls(
