@@ -9,6 +9,7 @@ from typing import NamedTuple
 from . import bounds, expect, published
 from .check import check
 from .diagnostics import Diagnostic, Label, Span, SpecError, error, has_errors, in_order
+from .limits import MODELS
 from .names import class_name, module_name, plain_file_name
 from .network import Network, Origin
 from .program import Program, load
@@ -50,20 +51,21 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
     checked: dict[int, bool] = {}
     for declaration in program.main.declarations:
         scope = scopes.of(declaration)
-        fine = [_lines(d, checked, problems) for d in (scope.lineage if scope else (declaration,))]
-        if scope is None:
-            continue
-        shown.setdefault(declaration.name.text, scope)
-        if declaration.kind == "model" and all(fine):
-            rows = published.published_rows(declaration)
-            resolution, more = resolve(scope, rows)
+        lineage = scope.lineage if scope is not None else ()
+        verdicts = [_lines(d, checked, problems) for d in (*lineage, declaration)]
+        if scope is None or program.names[declaration.name.text] is not declaration:
+            continue  # doubtful parents, or a second declaration of the name: that has been said
+        shown[declaration.name.text] = scope
+        if declaration.kind == "model" and all(verdicts) and len(found) < MODELS:
+            resolution, more = resolve(scope, published.published_rows(declaration))
             problems.extend(more)
             if resolution is not None:
                 problems.extend(_claims(resolution))
                 warnings.extend(_warnings(resolution))
-                found.setdefault(declaration.name.text, resolution)
+                found[declaration.name.text] = resolution
     problems.extend(scopes.problems)
     problems.extend(_collisions(program))
+    problems.extend(_crowd(program))
     problems.extend(_nothing(program, problems))
     if not has_errors(problems):  # before that, they would only distract
         problems.extend(warnings)
@@ -152,6 +154,13 @@ def _collisions(program: Program) -> Iterator[Diagnostic]:
             )
         for k in keys:
             seen.setdefault(k, name.span)
+
+
+def _crowd(program: Program) -> Iterator[Diagnostic]:
+    models = [d for d in program.main.declarations if d.kind == "model"]
+    if len(models) > MODELS:
+        message = f"a file holds at most {MODELS} models, this one has {len(models):,}"
+        yield error("too-many", message, models[MODELS].name.span, help="split it into files")
 
 
 def _nothing(program: Program, problems: Iterable[Diagnostic]) -> Iterator[Diagnostic]:

@@ -12,6 +12,7 @@ NUMBER_EXPONENT = 30
 VALUE_BITS = 512  # of a numerator or denominator while an expression is worked out
 NAME_CHARACTERS = 100
 DECLARATIONS = 1_000
+MODELS = 64  # in one file
 PARENTS = 32  # in a chain, and of one declaration
 ANCESTORS = 256
 BODY_LINES = 200

@@ -13,7 +13,7 @@ from regnetc_runtime import files
 from regnetc_runtime.problems import Problem
 
 from .. import ir
-from ..diagnostics import Diagnostic, has_errors, printable
+from ..diagnostics import Diagnostic, has_errors, in_order, printable
 from ..driver import Checked, check_file, modules
 from ..emit import emit
 from ..limits import GENERATED_BYTES
@@ -121,7 +121,7 @@ def _outputs(
             made = [(module_name(path.name.split(".")[0]) + ".py", emit(network), network)]
         else:
             checked: Checked = check_file(path)
-            problems.extend(p for p in checked.problems if p not in problems)
+            problems.extend(checked.problems)
             if checked.failed:
                 continue
             made = [(m.file, m.text, m.network) for m in modules(checked, name)]
@@ -130,7 +130,7 @@ def _outputs(
                 file, text = f"{Path(file).stem}.ir.json", ir.to_json(network) + "\n"
             target = folder / file
             outputs.append(Output(name, target, text, network, _present(target)))
-    return outputs, problems
+    return outputs, in_order(problems)
 
 
 def _present(path: Path) -> bytes | None:
