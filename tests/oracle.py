@@ -32,15 +32,16 @@ def fit_to_groups(w: int, b: Fraction, g: int) -> tuple[int, int, int]:
     return int(inner / mul), inner, g
 
 
-def fit_like_torchvision(w: int, b: Fraction, g: int) -> tuple[int, int]:
-    """Nearest multiple, halves up, never below nine tenths: (outer width, group width)."""
+def fit_like_torchvision(w: int, b: Fraction, g: int) -> tuple[int, int, int]:
+    """Nearest multiple, halves up, never below nine tenths: (outer, inner width, group width)."""
     mul = float(1 / b)
     inner = int(w * mul)
     g = min(g, inner)
     new = max(g, int(inner + g / 2) // g * g)
     if new < 0.9 * inner:
         new += g
-    return int(new / mul), g
+    outer = int(new / mul)
+    return outer, int(round(outer * mul)), g
 
 
 @dataclass

@@ -28,7 +28,7 @@ def test_random_points_are_those_of_the_transcription() -> None:
             assert fit.inner % fit.g == 0
             assert Fraction(fit.inner) == fit.w / b
             theirs = regnet.fit(w, b, g, "torchvision")
-            assert (theirs.w, theirs.g) == oracle.fit_like_torchvision(w, b, g)
+            assert (theirs.w, theirs.inner, theirs.g) == oracle.fit_like_torchvision(w, b, g)
 
 
 @given(st.integers(1, 100), st.integers(1, 64), st.floats(0, 500), st.floats(1.01, 10))

@@ -114,7 +114,7 @@ def activation(w: int, side: int) -> Tally:
 
 def excitation(w: int, se: int, side: int) -> Tally:
     """Squeeze-and-excitation of `w` channels to `se` and back, with biases; nothing where `se` is 0."""
-    on = (se > 0) * 1
+    on = se > 0
     bias = (se + w) * on
     weights = 2 * w * se
     return Tally(
@@ -150,7 +150,7 @@ def block(
     tally += conv(s.inner, s.w, 1, out) + norm(s.w, out)
     if kind == "Z":
         return tally, out
-    reshaped = ((w_in != s.w) | (stride != 1)) * 1
+    reshaped = (w_in != s.w) | (stride != 1)
     return tally + (conv(w_in, s.w, 1, out) + norm(s.w, out)) * reshaped + activation(s.w, out), out
 
 

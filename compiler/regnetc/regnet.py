@@ -92,9 +92,7 @@ def fit(w: int, b: Fraction, g: int, rounding: Rounding) -> Fit:
         if 10 * inner < 9 * wanted:
             inner += g
     outer = inner * b.numerator // b.denominator
-    if rounding == "torchvision":
-        inner = round(outer / b)
-    return Fit(outer, inner, g, wanted, multiple)
+    return Fit(outer, round(outer / b), g, wanted, multiple)
 
 
 def nearest(v: int, m: int) -> int:
