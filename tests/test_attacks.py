@@ -6,36 +6,21 @@ specs are made by `attacks/make_attacks.py`.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-HERE = Path(__file__).parent / "attacks"
-COMMAND = Path(sys.executable).with_name("regnetc")
-
-
-def by_path(name: str) -> Any:
-    """A module of the attacks folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"attacks_{name}", HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from probing import COMMAND, HERE, by_path, judged
 
 make_attacks = by_path("make_attacks")
-probe = by_path("probe")
 
 NAMES = [attack[0] for attack in make_attacks.ATTACKS]
 # Where the language may choose, this is what it chose: these compile, the others are refused.
@@ -78,18 +63,12 @@ model M extends RegNetX {
 """
 
 
-def judge(verb: str) -> Any:
-    """What runs a verb of the command and judges the run."""
-    limits = {"timeout": 10, "slow": 2, "mem_mb": 1024, "peak_mb": 256}
-    return probe.Probe(SimpleNamespace(cmd=f"'{COMMAND}' {verb}", **limits))
-
-
 class Runs:
     """The runs of one verb over the attacks, the next one under way while one is looked at."""
 
     def __init__(self, verb: str, folder: Path, names: list[str]) -> None:
-        self.probe = judge(verb)
-        self.pool = ThreadPoolExecutor(2)
+        self.verb = verb
+        self.pool = ProcessPoolExecutor(2, mp_context=get_context("spawn"))
         self.folder = folder
         self.names = names
         head, *rows = (
@@ -102,20 +81,15 @@ class Runs:
         at = self.names.index(name)
         for wanted in self.names[at : at + 2]:
             if wanted not in self.started:
-                self.started[wanted] = self.pool.submit(self.run, wanted)
+                spec = self.folder / f"{wanted}.txt"
+                self.started[wanted] = self.pool.submit(
+                    judged, self.verb, spec, self.expect[spec.name]
+                )
         result: dict[str, Any] = self.started[name].result()
-        return result
-
-    def run(self, name: str) -> dict[str, Any]:
-        spec, expect = self.folder / f"{name}.txt", self.expect[f"{name}.txt"]
-        result: dict[str, Any] = self.probe.one(spec, expect)
-        if result["broken"] and all(rule.startswith("slow") for rule in result["broken"]):
-            result = self.probe.one(spec, expect)  # wall time: the machine may have been busy
         return result
 
     def close(self) -> None:
         self.pool.shutdown()
-        shutil.rmtree(self.probe.work)
 
 
 @pytest.fixture(scope="session")
@@ -216,13 +190,12 @@ def test_names_in_use_lines(tmp_path: Path) -> None:
 
 
 def test_a_model_in_a_file_of_any_name(tmp_path: Path) -> None:
-    compiling = judge("compile {file} -o {out}")
-    for name in sorted(SOUND):
-        path = tmp_path / os.fsdecode(name)
-        path.write_text(MODEL)
-        result = compiling.one(path, {})
-        assert (name, result["broken"]) == (name, [])
-    shutil.rmtree(compiling.work)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for name in sorted(SOUND):
+            path = tmp_path / os.fsdecode(name)
+            path.write_text(MODEL)
+            result = pool.submit(judged, "compile {file} -o {out}", path, {}).result()
+            assert (name, result["broken"]) == (name, [])
 
 
 def test_output_is_not_written_through_a_link(tmp_path: Path) -> None:

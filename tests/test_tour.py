@@ -55,7 +55,7 @@ def test_the_tour(root: Path, tmp_path: Path) -> None:
     everything = "".join(outputs)
     for part in (
         "403,980,928  measuring it  equal",
-        "wrote build/mine.py",
+        "wrote nets/mine.py",
         "Equation 4",
         "top-1",
         "14 agrees, 2 erratum",
