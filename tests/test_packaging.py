@@ -109,3 +109,19 @@ def test_the_checkout_is_installed_editable(root: Path) -> None:
 
     assert Path(regnetc.__file__).parent == root / "compiler/regnetc"
     assert Path(str(regnetc_runtime.__file__)).parent == root / "runtime/regnetc_runtime"
+
+
+@pytest.mark.parametrize(
+    "verb", [["run", "FILE", "--eval"], ["predict", "FILE", "x.png", "--weights", "w"]]
+)
+def test_without_torch_the_remedy_is_said(verb: list[str], root: Path) -> None:
+    """The compiler alone can be installed; what runs networks says what is missing."""
+    program = "import sys\nsys.modules['torch'] = None\nfrom regnetc.cli import main\nmain()\n"
+    arguments = [str(root / "generated/digits.py") if a == "FILE" else a for a in verb]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "error[missing-package]" in done.stderr
+    assert "regnetc[run]" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regnetc_runtime.problems import Problem
+from regnetc_runtime.problems import Problem, require
 
 from ..diagnostics import printable
 from ..limits import GENERATED_BYTES
@@ -33,6 +33,7 @@ class Generated:
 
 def read(path: Path, trust: str | None) -> Generated:
     """A file that may be executed: verified, or trusted by its digest. Raises Problem otherwise."""
+    require("torch", "run")
     shown = printable(str(path))
     try:
         data = read_bytes(str(path), GENERATED_BYTES)
