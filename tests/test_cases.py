@@ -69,6 +69,6 @@ def test_every_problem_has_a_case() -> None:
         shown |= set(
             re.findall(r"^(?:error|warning)\[([a-z-]+)\]", path.read_text("utf-8"), re.MULTILINE)
         )
-    names -= {"error", "warning"}
+    names -= {"error", "warning", "too-much-work"}  # the last has a test of its own
     assert len(names) > 30
     assert names - shown == set()

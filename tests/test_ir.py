@@ -71,6 +71,12 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "another head": lambda d: d["head"].update(w=385),
     "a count of its own": lambda d: d["counts"].update(macs=1),
     "a parameter below its range": lambda d: d["parameters"].update(wm=1),
+    "an infinite slope": lambda d: d["parameters"].update(wa=10**400),
+    "a depth of its own": lambda d: d["parameters"].update(d=9999),
+    "a ratio that is not the stages'": lambda d: d["parameters"].update(b=0.5),
+    "an inside that is not w / b": lambda d: d["stages"][0].update(b=0.5),
+    "a printed line end": lambda d: d["published"][0]["printed"].update(flops="0.41G\n"),
+    "a printed infinity": lambda d: d["published"][0]["printed"].update(flops="1e999"),
     "printed words": lambda d: d["published"][0]["printed"].update(flops="many"),
     "an unknown column": lambda d: d["published"][0]["printed"].update(speed="1"),
 }

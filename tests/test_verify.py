@@ -45,6 +45,8 @@ FORGERIES: dict[str, Callable[[str], str]] = {
     "groups that do not divide": lambda t: edit_ir(t, lambda d: d["stages"][0].update(g=7)),  # type: ignore[index]
     "a key twice": lambda t: t.replace('{"activation"', '{"doc":"x","activation"', 1),
     "a number that is none": lambda t: t.replace('"wa":24.48', '"wa":NaN', 1),
+    "an infinite number": lambda t: t.replace('"wa":24.48', '"wa":1e999', 1),
+    "a name with a line end": lambda t: edit_ir(t, lambda d: d.update(name="Net\n")),
     "another version": lambda t: t.replace("regnetc 0.1.0", "regnetc 0.0.9").replace('"compiler":"0.1.0"', '"compiler":"0.0.9"'),
     "an encoding": lambda t: "# coding: utf_7\n" + t,
     "no header": lambda t: t.split("\n", 1)[1],

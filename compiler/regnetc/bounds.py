@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from .check_lines import stage_offset
 from .diagnostics import Diagnostic, Label, Note, Span, error
 from .facts import Facts
+from .limits import BOUND_WORK
 from .resolve import Resolution
 from .tree import (
     Bound,
@@ -28,11 +29,30 @@ from .values import Wrong, agreed, evaluate, shown
 _SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
-def violations(resolution: Resolution) -> Iterator[Diagnostic]:
+class Budget:
+    """How much working out of bounds a check may do, in characters of the bounds."""
+
+    def __init__(self) -> None:
+        self.left = BOUND_WORK
+
+    def spend(self, line: Bound | Member, times: int) -> bool:
+        self.left -= (line.span.end - line.span.start) * times
+        return self.left >= 0
+
+
+def violations(resolution: Resolution, budget: Budget) -> Iterator[Diagnostic]:
     """Every bound, of the model and of its ancestors, that the network does not satisfy."""
     facts = Facts(resolution)
     for owner, line in resolution.scope.requirements():
-        for stage in _stages(line, len(facts.network.stages)):
+        stages = _stages(line, len(facts.network.stages))
+        if not budget.spend(line, len(stages)):
+            message = "the bounds of these models are too much work"
+            name = resolution.scope.declaration.name.span
+            yield error(
+                "too-much-work", message, name, help="shorten the bounds, or split the file"
+            )
+            return
+        for stage in stages:
             try:
                 broken = _broken(line, facts, stage)
             except Wrong as wrong:
@@ -44,7 +64,7 @@ def violations(resolution: Resolution) -> Iterator[Diagnostic]:
                 break
 
 
-def _stages(line: Bound | Member, count: int) -> Iterable[int | None]:
+def _stages(line: Bound | Member, count: int) -> Sequence[int | None]:
     """The stages that `i` runs over: all for which every index of the line is a stage."""
     offsets = [at for at in map(_offset, references(line)) if at is not None]
     if not offsets:
@@ -102,21 +122,19 @@ def _inside(line: Member, facts: Facts, stage: int | None) -> bool:
     r = line.range
     value = evaluate(line.value, facts.lookup, stage)
     low, high = evaluate(r.low, facts.lookup, stage), evaluate(r.high, facts.lookup, stage)
-    for end, operand in ((low, r.low), (high, r.high)):
-        agreed(value.unit, end.unit, operand.span)
+    step = None if r.step is None else evaluate(r.step, facts.lookup, stage)
+    for part, operand in ((low, r.low), (high, r.high), (step, r.step)):
+        if part is not None and operand is not None:
+            agreed(value.unit, part.unit, operand.span)
     if low.value > high.value:
         message = f"a range runs upwards, not from {shown(low)} to {shown(high)}"
         raise Wrong(error("range", message, r.span, help="exchange its ends"))
+    if step is not None and r.step is not None and step.value <= 0:
+        message = "the step of a range is positive"
+        raise Wrong(error("range", message, r.step.span, f"this is {shown(step)}"))
     if not low.value <= value.value <= high.value:
         return False
-    if r.step is None:
-        return True
-    step = evaluate(r.step, facts.lookup, stage)
-    if step.value <= 0:
-        raise Wrong(
-            error("range", "the step of a range is positive", r.step.span, f"this is {shown(step)}")
-        )
-    return (value.value - low.value) % step.value == 0
+    return step is None or (value.value - low.value) % step.value == 0
 
 
 def _not_in_space(
@@ -149,7 +167,10 @@ def _not_in_space(
 def _annotated(ref: Ref, facts: Facts, stage: int | None) -> tuple[Span, str]:
     at = stage_offset(ref.at) if ref.at is not None else None
     n = None if at is None else at[1] + (stage or 0 if at[0] else 0)
-    return ref.span, shown(facts.lookup(ref, n))
+    try:
+        return ref.span, shown(facts.lookup(ref, n))
+    except Wrong:  # beyond the comparison that failed: nobody has asked for it
+        return ref.span, ""
 
 
 def _cause(

@@ -69,6 +69,8 @@ class Cells:
         """The value of a reference in an expression; raises Wrong where there is none."""
         if stage is not None and not 1 <= stage <= self.stages:
             message = f"there is no stage {stage}; stages count from 1 to {self.stages}"
+            if not self.stages:
+                message = "the number of stages does not depend on a stage"
             raise Wrong(error("index", message, ref.span))
         if (ref.name, stage) in self._active:
             raise Wrong(circle(ref.name, stage, ref.span))

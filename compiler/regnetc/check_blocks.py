@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from .check_lines import expression, listing, target_problems, unknown_parameter, word_problems
 from .diagnostics import Diagnostic, Label, error
+from .limits import IMAGE
 from .tree import Block, Declaration, Expr, Fix, Listing, Number, Ref, String
 from .vocabulary import (
     BLOCKS,
@@ -106,6 +107,8 @@ def _row(line: Fix) -> Problems:
         yield error("not-a-number", f"`{key}` is a number as it was printed", value.span)
     elif key == "image" and not value.is_integer_literal:
         yield error("not-an-integer", "`image` is a side in pixels", value.span)
+    elif key == "image" and not 1 <= value.value <= IMAGE:
+        yield error("out-of-range", f"`image` goes from 1 to {IMAGE:,}", value.span)
     elif value.unit == "F" and key != "flops":
         yield _unit_problem(key, value)
     elif value.unit == "%" and key in PUBLISHED_COUNTS:

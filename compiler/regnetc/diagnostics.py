@@ -122,10 +122,14 @@ def in_order(problems: Iterable[Diagnostic], first: Source | None = None) -> lis
         mine = s.source is not first
         return (mine, s.source.name, s.start, s.end, p.severity != "error", p.message)
 
-    seen: dict[tuple[str, str, int, str], Diagnostic] = {}
-    for p in problems:
-        seen.setdefault((p.name, p.span.source.name, p.span.start, p.message), p)
-    return sorted(seen.values(), key=key)
+    return sorted({_identity(p): p for p in problems}.values(), key=key)
+
+
+def _identity(p: Diagnostic) -> tuple[object, ...]:
+    """What makes two problems one: the same words at the same places."""
+    places = [label.span for label in p.labels] + [x.span for n in p.notes for x in n.labels]
+    where = tuple((span.source.name, span.start, span.end) for span in places)
+    return p.severity, p.name, p.message, where
 
 
 def has_errors(problems: Iterable[Diagnostic]) -> bool:

@@ -47,6 +47,7 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
     scopes = Scopes(program)
     found: dict[str, Resolution] = {}
     warnings: list[Diagnostic] = []
+    budget = bounds.Budget()
     shown: dict[str, Scope] = {}
     checked: dict[int, bool] = {}
     for declaration in program.main.declarations:
@@ -56,11 +57,12 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
         if scope is None or program.names[declaration.name.text] is not declaration:
             continue  # doubtful parents, or a second declaration of the name: that has been said
         shown[declaration.name.text] = scope
-        if declaration.kind == "model" and all(verdicts) and len(found) < MODELS:
+        clear = declaration.name.text not in scopes.conflicted
+        if declaration.kind == "model" and clear and all(verdicts) and len(found) < MODELS:
             resolution, more = resolve(scope, published.published_rows(declaration))
             problems.extend(more)
             if resolution is not None:
-                problems.extend(_claims(resolution))
+                problems.extend(_claims(resolution, budget))
                 warnings.extend(_warnings(resolution))
                 found[declaration.name.text] = resolution
     problems.extend(scopes.problems)
@@ -82,18 +84,22 @@ def compile_file(path: str | os.PathLike[str], data: bytes | None = None) -> lis
 
 def modules(checked: Checked, path: str) -> list[Module]:
     """A module for each model: called like the spec if there is one, else like the model."""
-    import hashlib
-
     from .emit import emit  # Jinja and jsonschema: not for those who only check
 
-    text = checked.program.main.source.text
     file = os.path.basename(path)
-    origin = Origin(plain_file_name(file), hashlib.sha256(text.encode()).hexdigest())
-    networks = [r.network._replace(origin=origin) for r in checked.resolutions.values()]
+    networks = [signed(r.network, checked, path) for r in checked.resolutions.values()]
     names = [file.split(".regnet")[0]] if len(networks) == 1 else [n.name.lower() for n in networks]
     return [
         Module(f"{module_name(s)}.py", emit(n), n) for s, n in zip(names, networks, strict=True)
     ]
+
+
+def signed(network: Network, checked: Checked, path: str) -> Network:
+    """The network with the name and the digest of the spec that it was written in."""
+    import hashlib
+
+    digest = hashlib.sha256(checked.program.main.source.text.encode()).hexdigest()
+    return network._replace(origin=Origin(plain_file_name(os.path.basename(path)), digest))
 
 
 def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Diagnostic]) -> bool:
@@ -105,8 +111,8 @@ def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Di
     return checked[id(declaration)]
 
 
-def _claims(resolution: Resolution) -> Iterator[Diagnostic]:
-    yield from bounds.violations(resolution)
+def _claims(resolution: Resolution, budget: bounds.Budget) -> Iterator[Diagnostic]:
+    yield from bounds.violations(resolution, budget)
     yield from expect.unmet(resolution)
 
 

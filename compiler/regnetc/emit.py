@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,18 +157,15 @@ def _family(n: Network) -> str:
     written = dict(n.parameters)
     if "w0" not in written:
         return f"AnyNet of {n.block} blocks, written out stage by stage."
-    values = [
-        f"{k} = {_number(written[k])}" for k in ("d", "w0", "wa", "wm", "g", "b") if k in written
-    ]
+    shown = {**{k: repr(v) for k, v in n.parameters}, "b": _number(written.get("b", 1))}
+    values = [f"{k} = {shown[k]}" for k in ("d", "w0", "wa", "wm", "g", "b") if k in written]
     return f"RegNet of {n.block} blocks with {_and(values)}."
 
 
 def _number(x: int | float) -> str:
     """A parameter as the paper prints it: 1/4 rather than 0.25."""
-    inverse = 1 / x
-    if isinstance(x, float) and x < 1 and inverse.is_integer():
-        return f"1/{int(inverse)}"
-    return repr(x)
+    near = Fraction(x).limit_denominator(64)
+    return str(near) if near.numerator == 1 and float(near) == x else repr(x)
 
 
 def _stages(n: Network, *, bottleneck: bool, se: bool) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ class Facts:
 
     def __init__(self, resolution: Resolution) -> None:
         self.network = resolution.network
-        self.cells = resolution.values
+        self.cells = resolution.cells
         self.counts = self.network.counts.as_dict()
 
     def lookup(self, ref: Ref, stage: int | None) -> Quantity:
@@ -33,13 +33,16 @@ class Facts:
             raise Wrong(error("index", message, ref.span))
         if stage is not None and name != "b":  # as fitted, not as written
             return Quantity(Fraction(getattr(self.network.stages[stage - 1], name)), "plain")
-        cell = self.cells.get((name, stage))
+        cell = self.cells.value(name, stage) if self.has(name, stage) else None
         if isinstance(cell, Quantity):
             return Quantity(cell.value, "plain")
         message = f"`{name}` has no value in `{self.network.name}`"
         raise Wrong(
             error("no-value", message, ref.span, help="only what the model fixes can be compared")
         )
+
+    def has(self, name: str, stage: int | None) -> bool:
+        return (name, stage) in self.cells.values or (name, False) in self.cells.scope.bindings
 
     def word(self, name: str) -> str:
         return self.network.stem.type if name == "stem_type" else str(getattr(self.network, name))

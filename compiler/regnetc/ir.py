@@ -6,6 +6,8 @@ Canonical: keys sorted, ASCII only, whole numbers as integers, no NaN, one spell
 from __future__ import annotations
 
 import json
+import math
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from . import __version__
 from .diagnostics import printable, shows
 from .limits import IR_BYTES
 from .network import Network, Origin, Row, Stage, Stem
+from .syntax import read_literal
 
 VERSION = 1
 
@@ -85,7 +88,9 @@ def from_json(text: str) -> tuple[Network, str]:
     if len(text) > IR_BYTES:
         raise IRError(f"it holds more than {IR_BYTES:,} characters")
     try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        data = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as e:
         raise IRError(f"it is not JSON: {printable(str(e), 100)}") from None
     _validate(data)
@@ -103,6 +108,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is no number")
+
+
+def _finite(text: str) -> float:
+    x = float(text)
+    if not math.isfinite(x):
+        raise ValueError(f"{text[:20]} is too large")
+    return x
 
 
 @cache
@@ -172,9 +184,25 @@ def _consistent(network: Network, data: dict[str, Any]) -> None:
             raise IRError(
                 f"stages/{number - 1}: its squeezes do not belong to {network.block} blocks"
             )
+        if round(Fraction(stage.w) / _ratio(stage.b)) != stage.inner:
+            raise IRError(
+                f"stages/{number - 1}: {stage.inner} channels are not {stage.w} / {stage.b}"
+            )
+    written = dict(network.parameters)
+    if "d" in written and written["d"] != sum(stage.d for stage in network.stages):
+        raise IRError("parameters/d: it is not the depth of the stages")
+    if "b" in written and any(stage.b != written["b"] for stage in network.stages):
+        raise IRError("parameters/b: it is not that of the stages")
+    if any(read_literal(text) is None for row in network.published for _, text in row.printed):
+        raise IRError("published: a number is longer than any that was printed")
     if data["head"]["w"] != network.head_w:
         raise IRError("head/w: it is not the width of the last stage")
     if not all(c == "\n" or shows(c) for c in network.doc):
         raise IRError("doc: it holds characters that cannot be seen")
     if network.counts.as_dict() != data["counts"]:
         raise IRError("counts: they are not those of the network")
+
+
+def _ratio(b: int | float) -> Fraction:
+    """A bottleneck ratio exactly: 1/3 is kept as the float nearest to it."""
+    return Fraction(b).limit_denominator(64) or Fraction(1, 64)

@@ -212,6 +212,10 @@ def _first_word(here: _Here) -> Diagnostic | None:
     word = here.span.text
     if word == "}":
         return here.error("this `}` closes nothing", help="delete it")
+    if word == "{":
+        return here.error(
+            "this `{` begins no declaration", help="write it on the line of its declaration"
+        )
     if here.text[here.text.rfind("\n", 0, here.at) + 1 : here.at].strip():
         return here.error(f"`{word}` does not belong here", label="expected the end of the line")
     near = difflib.get_close_matches(word.lower(), _KINDS, 1)

@@ -72,7 +72,7 @@ def reconcile(network: Network) -> list[Reconciled]:
             counting = row.counting if name == "flops" else name
             ours = counts[counting]
             value, step, _ = literal
-            agrees = abs(value - ours) <= (0 if printed.isdecimal() else step)
+            agrees = abs(value - ours) <= step
             verdict: Verdict = "agrees" if agrees else "erratum" if row.erratum else "differs"
             out.append(Reconciled(row.source, name, counting, printed, ours, verdict, row.erratum))
     return out
@@ -121,17 +121,21 @@ def rounding_warning(resolution: Resolution) -> Iterator[Diagnostic]:
     ):
         return
     others = []
+    possible = True
     for i, (w, ours) in enumerate(
         zip(resolution.line.w, resolution.network.stages, strict=True), 1
     ):
         b, g = (resolution.values[name, i] for name in ("b", "g"))
         if isinstance(b, Quantity) and isinstance(g, Quantity):
             theirs = regnet.fit(w, b.value, int(g.value), "torchvision")
+            possible = possible and theirs.inner % theirs.g == 0
             if theirs.w != ours.w:
                 others.append(f"stage {i} with {theirs.w:,} channels, not {ours.w:,}")
     if others:
         message = (
             f"torchvision's rounding builds another `{model.name.text}`: {listed(others, 'and')}"
         )
-        remedy = "write `rounding = paper` to say that this is meant, or `rounding = torchvision` for theirs"
+        remedy = "write `rounding = paper` to say that this is meant"
+        if possible:
+            remedy += ", or `rounding = torchvision` for theirs"
         yield _warning("rounding", message, model.name.span, remedy)

@@ -30,8 +30,15 @@ class Resolution(NamedTuple):
     scope: Scope
     line: regnet.Line | None
     fits: tuple[regnet.Fit, ...]
-    values: dict[Cell, Value]
-    spans: dict[Cell, Span]
+    cells: Cells
+
+    @property
+    def values(self) -> dict[Cell, Value]:
+        return self.cells.values
+
+    @property
+    def spans(self) -> dict[Cell, Span]:
+        return self.cells.spans
 
 
 class _Row(NamedTuple):
@@ -74,7 +81,7 @@ def _resolve(cells: Cells, published: Sequence[Row]) -> Resolution | None:
     network = _network(cells, words, written, fitted, line)
     rows_at = tuple(row._replace(image=row.image or network.image) for row in published)
     network = network._replace(published=rows_at)
-    return Resolution(network, cells.scope, line, tuple(fitted), cells.values, cells.spans)
+    return Resolution(network, cells.scope, line, tuple(fitted), cells)
 
 
 _SCALARS = tuple(

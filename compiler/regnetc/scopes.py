@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from .diagnostics import Diagnostic, Label, Note, Span, error
-from .limits import ANCESTORS, PARENTS
+from .limits import ANCESTORS, CONFLICTS, DIAGNOSTICS_SHOWN, INHERITED_LINES, PARENTS
 from .program import Program
 from .tree import Bound, Declaration, Draw, Fix, Member, Name
 from .vocabulary import nearest_word
@@ -55,6 +56,7 @@ class Scopes:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.problems: list[Diagnostic] = []
+        self.conflicted: set[str] = set()
         self._lineages: dict[str, tuple[Declaration, ...] | None] = {}
         self._depths: dict[str, int] = {}
 
@@ -63,7 +65,18 @@ class Scopes:
         lineage = self.lineage(declaration, ())
         if lineage is None or any(d.damaged for d in lineage):
             return None
-        return Scope(declaration, lineage, self._bind(declaration, lineage))
+        lines = sum(len(d.lines) for d in lineage)
+        if lines > INHERITED_LINES:
+            message = (
+                f"`{declaration.name.text}` inherits {lines:,} lines, more than {INHERITED_LINES:,}"
+            )
+            self._report("too-many", message, declaration.name.span, help="extend fewer spaces")
+            return None
+        before = len(self.problems)
+        bindings = self._bind(declaration, lineage)
+        if len(self.problems) > before:
+            self.conflicted.add(declaration.name.text)
+        return Scope(declaration, lineage, bindings)
 
     def lineage(
         self, declaration: Declaration, active: tuple[Declaration, ...]
@@ -144,7 +157,9 @@ class Scopes:
 
     def _unknown(self, name: Name) -> None:
         fitting = [n for n, d in self.program.names.items() if d.kind in ("space", "recipe")]
-        near = nearest_word(name.text, fitting[:500])
+        near = None
+        if len(self.problems) < DIAGNOSTICS_SHOWN:  # a comparison with every name takes its time
+            near = nearest_word(name.text, fitting[:500])
         known = (
             f"known here: {', '.join(f'`{n}`' for n in fitting[:8])}"
             if fitting
@@ -160,12 +175,14 @@ class Scopes:
     ) -> dict[Key, Binding]:
         fixes: dict[Key, Binding] = {}
         defaults: dict[Key, list[Binding]] = {}
+        conflicts = 0
         for binding, key in _bindings(lineage):
             first = fixes.get(key)
             if first is not None:
                 replaced = binding.fix.default and not self._descends(binding.owner, first.owner)
                 agrees = binding.owner is not first.owner and _same(binding, first)
-                if not replaced and not agrees:
+                if not replaced and not agrees and conflicts < CONFLICTS:
+                    conflicts += 1
                     self._twice(declaration, binding, first)
             elif binding.fix.default:
                 defaults.setdefault(key, []).append(binding)
@@ -185,6 +202,10 @@ class Scopes:
         """The default of the most derived declaration; two that do not descend from each other clash."""
         chosen = many[-1]
         for other in many[:-1]:
+            if any(
+                self._descends(x.owner, other.owner) for x in many if x.owner is not other.owner
+            ):
+                continue  # replaced
             if other.owner is chosen.owner:
                 self._twice(declaration, chosen, other)
             elif not self._descends(chosen.owner, other.owner) and not _same(other, chosen):
@@ -269,6 +290,6 @@ def _shown(binding: Binding) -> str:
 
 
 def _same(one: Binding, two: Binding) -> bool:
-    """Whether two lines give the same value, letter by letter but for blanks."""
-    a, b = (x.fix.value.span.text for x in (one, two))
-    return a.split() == b.split()
+    """Whether two lines give the same value in the same words, blanks and comments apart."""
+    a, b = (re.sub(r"#[^\n]*|\s", "", x.fix.value.span.text) for x in (one, two))
+    return a == b

@@ -18,6 +18,7 @@ from .limits import (
     BODY_LINES,
     DECLARATIONS,
     EXPRESSION_TOKENS,
+    LITERAL_CHARACTERS,
     NAME_CHARACTERS,
     NUMBER_DIGITS,
     NUMBER_EXPONENT,
@@ -69,7 +70,11 @@ def parse(source: Source) -> tuple[File, list[Diagnostic]]:
             error("too-many", message, extra.span, help="split it into files and `use` them")
         )
         del declarations[DECLARATIONS:]
-    lost = any(not any(d.span.start < a and b <= d.span.end for d in declarations) for a, b in gaps)
+    lost = any(
+        source.text[a:b].strip() not in ("{", "}")
+        and not any(d.span.start < a and b <= d.span.end for d in declarations)
+        for a, b in gaps
+    )
     return File(source, tuple(uses), tuple(declarations), lost or tree is None), problems
 
 
@@ -138,7 +143,7 @@ def _statement(text: str, at: int) -> tuple[int, int] | None:
         c = piece.group()
         depth += (c == "{") - (c == "}")
         if (c == "\n" and depth <= 0) or depth < 0:
-            end = piece.end() if piece.start() == at != start else piece.start()
+            end = piece.end() if piece.start() == at else piece.start()
             break
     return None if depth > 0 or not text[start:end].strip() else (start, end)
 
@@ -178,7 +183,12 @@ class _Builder:
             self.problems.append(
                 error("too-many", message, names[PARENTS].span, help="extend fewer")
             )
-        self.left_out = any(span.start < a and b <= span.end for a, b in gaps)
+        between = self.source.text
+        self.left_out = any(  # inside, or a body that begins on the next line
+            span.start < a
+            and (b <= span.end or (a >= span.end and not between[span.end : a].strip()))
+            for a, b in gaps
+        )
         lines = self.lines(body) if body else ()
         doc = _doc(self.source.text, span.start)
         return Declaration(
@@ -284,6 +294,8 @@ _SCALES = {
 
 def read_literal(text: str) -> tuple[Fraction, Fraction, Literal["", "F", "%"]] | None:
     """Value, step and unit of a literal, exactly; None if it is longer than any honest number."""
+    if len(text) > LITERAL_CHARACTERS:
+        return None
     body = text.rstrip("KMGF%")
     suffix = text[len(body) :]
     mantissa, _, exponent = body.partition("e")

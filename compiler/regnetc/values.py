@@ -15,6 +15,8 @@ from .diagnostics import Diagnostic, Span, error
 from .limits import VALUE_BITS
 from .tree import Call, Chain, Expr, Keyword, Listing, Number, Range, Ref, String
 
+_RATIO = "divide flops by flops, as in `flops / 1GF`"
+
 Unit = Literal["flops", "plain", "any"]
 """A literal such as `3M` goes with anything; `400MF` and the count `flops` only with flops."""
 
@@ -75,7 +77,7 @@ def _chain(e: Chain, lookup: Lookup, stage: int | None) -> Quantity:
             unit = agreed(result.unit, other.unit, operand.span)
             value = result.value + other.value if sign == "+" else result.value - other.value
         else:
-            unit = _product(result.unit, other.unit, sign)
+            unit = _product(result.unit, other.unit, sign, operand.span)
             if sign == "/" and other.value == 0:
                 raise Wrong(
                     error(
@@ -103,16 +105,18 @@ def agreed(one: Unit, two: Unit, span: Span) -> Unit:
             "unit",
             "flops and plain numbers do not mix",
             span,
-            help="divide flops by flops, as in `flops / 1GF`",
+            help=_RATIO,
         )
     )
 
 
-def _product(one: Unit, two: Unit, sign: str) -> Unit:
+def _product(one: Unit, two: Unit, sign: str, span: Span) -> Unit:
     if one == two == "flops":
-        return "plain"  # a ratio; a product of flops means nothing, and is as good as a number
-    if sign == "/" and two == "flops":
+        if sign == "*":
+            raise Wrong(error("unit", "flops times flops mean nothing", span, help=_RATIO))
         return "plain"
+    if sign == "/" and two == "flops":
+        raise Wrong(error("unit", "a number over flops means nothing", span, help=_RATIO))
     if "flops" in (one, two):
         return "flops"
     return "any" if one == two == "any" else "plain"
@@ -123,6 +127,8 @@ def _sqrt(e: Call, lookup: Lookup, stage: int | None) -> Quantity:
     if isinstance(argument, Range | Keyword):
         raise AssertionError("checked before")
     x = evaluate(argument, lookup, stage)
+    if x.unit == "flops":
+        raise Wrong(error("unit", "flops have no square root", argument.span, help=_RATIO))
     if x.value < 0:
         raise Wrong(
             error(

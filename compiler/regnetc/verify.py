@@ -62,6 +62,11 @@ def verify(data: bytes) -> Network:
     if compiler != __version__:
         message = f"regnetc {compiler} wrote it, this is regnetc {__version__}"
         raise UnverifiedError("other-version", message, sha, network)
-    if emit(network).encode() != data:
+    try:
+        emitted = emit(network).encode()
+    except (ValueError, ArithmeticError, SyntaxError, AssertionError) as e:
+        message = f"its network cannot be emitted: {type(e).__name__}"
+        raise UnverifiedError("changed", message, sha) from None
+    if emitted != data:
         raise UnverifiedError("changed", "it has been changed since regnetc wrote it", sha, network)
     return network

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ..diagnostics import Diagnostic
+from ..diagnostics import in_order
 from ..driver import check_file
 from . import console
 
@@ -28,14 +28,8 @@ def command(files: tuple[str, ...], form: str, as_json: bool) -> None:
     regnetc check spec/*.regnet
     regnetc check --format github spec/x400mf.regnet
     """
-    problems: list[Diagnostic] = []
-    seen: set[tuple[str, int, str]] = set()
-    for name in files:
-        for problem in check_file(name).problems:
-            key = (problem.span.source.name, problem.span.start, problem.message)
-            if key not in seen:  # a file that several specs use says it once
-                seen.add(key)
-                problems.append(problem)
+    found = [problem for name in files for problem in check_file(name).problems]
+    problems = in_order(found)  # a file that several specs use says it once
     form = "json" if as_json else form
     console.show_problems(problems, form)
     errors = sum(p.severity == "error" for p in problems)

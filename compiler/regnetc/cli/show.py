@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -99,7 +100,8 @@ def scope_rows(scope: Scope) -> list[tuple[str, str, str]]:
 
 
 def _one_line(span: Span) -> str:
-    return " ".join(printable(span.text.replace("\n", " "), 300).split())
+    text = re.sub(r"#[^\n]*", "", span.text)
+    return printable(" ".join(text.split()), 300)
 
 
 def _place(span: Span) -> str:

@@ -10,13 +10,14 @@ from regnetc_runtime.problems import Problem
 
 from .. import ir
 from ..diagnostics import listed, printable
-from ..driver import Checked, check_file
+from ..driver import Checked, check_file, signed
 from ..emit import own_ir
 from ..limits import GENERATED_BYTES, IR_BYTES
 from ..network import Network
 from ..program import read_bytes
 from ..resolve import Resolution
 from ..scopes import Scope
+from ..verify import UnverifiedError, verify
 from ..vocabulary import nearest_word
 from . import console
 
@@ -63,7 +64,7 @@ def _named(checked: Checked, path: Path, name: str | None) -> Target:
             _which(path, models or list(scopes))
     if name in checked.resolutions:
         resolution = checked.resolutions[name]
-        return Target(resolution.network, resolution, scopes[name])
+        return Target(signed(resolution.network, checked, str(path)), resolution, scopes[name])
     if name in scopes:
         return Target(None, None, scopes[name])
     near = nearest_word(name, scopes)
@@ -102,11 +103,17 @@ def read_ir(path: Path) -> Network:
 
 def _carried(path: Path) -> Network:
     """The network that a generated file carries; reading it executes nothing."""
+    data = read_bytes(str(path), GENERATED_BYTES)
     try:
-        carried = own_ir(read_bytes(str(path), GENERATED_BYTES).decode("utf-8"))
+        carried = own_ir(data.decode("utf-8"))
         if carried is None:
             raise ir.IRError("its last line carries no network")
-        return ir.from_json(carried)[0]
+        network = ir.from_json(carried)[0]
+        try:
+            verify(data)
+        except UnverifiedError as e:
+            console.say_warning(f"`{printable(str(path))}`: {e}; this is what its last line says")
+        return network
     except (UnicodeDecodeError, ir.IRError) as e:
         shown = printable(str(path))
         raise Problem(
