@@ -257,6 +257,9 @@ def _no_sign(here: _Here) -> Diagnostic | None:
     ):
         return None
     name, word = before.group().strip(), here.span.text
+    if name in _KINDS:
+        message = f"a `{name}` does not stand inside a body"
+        return here.error(message, help="close the body above it with `}`")
     return here.error(
         f"there is no sign between `{name}` and `{word}`", help=f"write `{name} = {word}`"
     )
