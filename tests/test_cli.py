@@ -184,6 +184,13 @@ def test_compile_writes_nothing_where_anything_is_wrong(here: Path) -> None:
     assert not (here / "generated").exists()
 
 
+def test_compile_json_says_what_is_wrong(here: Path) -> None:
+    (here / "bad.regnet").write_text("model M {\n}\n")
+    ran = regnetc("compile", "--json", "bad.regnet")
+    assert (ran.code, ran.err) == (1, "")
+    assert {p["name"] for p in ran.json} == {"left-open"}
+
+
 def test_compile_keeps_what_it_did_not_write(here: Path) -> None:
     (here / "generated").mkdir()
     mine = here / "generated/net.py"

@@ -26,6 +26,33 @@ MODULES = int(os.environ.get("REGNETC_MODULES", "60"))
 STEMS = [*SHIPPED, "digits"]
 
 
+def hooked(net: nn.Module, channels: int, image: int) -> dict[str, int]:
+    """The conventions that no tool at hand counts, by the definition of each, from what passes by."""
+    c = dict.fromkeys(("macs", "pycls", "mmcv"), 0)
+
+    def add(m: nn.Module, args: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
+        if isinstance(m, nn.Conv2d | nn.Linear):
+            spread = out.numel() // out.shape[1]  # how often every weight is used
+            biased = out.numel() if m.bias is not None else 0
+            for name in c:
+                c[name] += m.weight.numel() * spread
+            c["pycls"] += biased
+            c["mmcv"] += biased if isinstance(m, nn.Conv2d) else 0
+        elif isinstance(m, nn.BatchNorm2d):
+            c["mmcv"] += 2 * out.numel()
+        elif isinstance(m, nn.ReLU):
+            c["mmcv"] += out.numel()
+        elif isinstance(m, nn.AdaptiveAvgPool2d | nn.MaxPool2d):
+            c["mmcv"] += args[0].numel()
+
+    hooks = [m.register_forward_hook(add) for m in net.modules()]
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, channels, image, image))
+    for hook in hooks:
+        hook.remove()
+    return c
+
+
 def network(path: Path) -> Network:
     (module,) = compile_file(path)
     return module.network
@@ -48,6 +75,9 @@ def test_emitted_modules_cost_what_the_closed_forms_say(part: int, tmp_path: Pat
         assert (found.params, found.fvcore, found.acts, found.torch2) == (
             counts.params, counts.fvcore, counts.acts, counts.torch2,
         ), net  # fmt: skip
+        assert hooked(built(n), n.channels, n.image) == {
+            k: getattr(counts, k) for k in ("macs", "pycls", "mmcv")
+        }, net
         sides = [x.side for x in n.parts()[1:-1]]
         with torch.no_grad():
             features = built(n).eval().features(torch.zeros(1, n.channels, n.image, n.image))  # type: ignore[operator]

@@ -82,9 +82,10 @@ def command(
     regnetc compile --check spec/*.regnet
     """
     outputs, problems = _outputs(specs, folder, form)
-    if not as_json or has_errors(problems):
-        console.show_problems(problems)
-    if has_errors(problems):
+    failed = has_errors(problems)
+    if failed or not as_json:
+        console.show_problems(problems, "json" if as_json else "text")
+    if failed:
         sys.exit(console.PROBLEMS)
     if not outputs:
         raise Problem(
