@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 import regnetc
 
-ARITHMETIC = {"regnet.py", "complexity.py"}
+ARITHMETIC = {"regnet.py", "complexity.py", "distributions.py"}
 ORDER = [
     "limits", "diagnostics", "tree", "scan", "vocabulary", "mistakes", "tables", "grammar", "syntax", "library", "program",
-    "scopes", "check_lines", "check_blocks", "check", "values", "cells", "regnet", "complexity", "network", "resolve",
-    "facts", "bounds", "expect", "published", "names", "ir", "emit", "verify", "driver", "render", "fmt",
+    "scopes", "check_lines", "check_blocks", "values", "cells", "distributions", "draws", "check_bounds", "check",
+    "refinement", "canonical", "regnet", "complexity", "network", "resolve", "facts", "bounds", "expect", "published",
+    "names", "ir", "emit", "verify", "driver", "render", "fmt",
+]  # fmt: skip
+
+
+SPACES = [
+    "folders", "space", "hull", "box", "normal", "arrays", "random", "counting", "lines", "expressions", "chains",
+    "members", "engine", "report", "sampling", "store",
 ]  # fmt: skip
 
 
@@ -58,11 +65,30 @@ def test_stages_lean_on_earlier_stages_only(root: Path) -> None:
     assert modules == set(ORDER)
     for name in ORDER:
         for other in imports(root / f"compiler/regnetc/{name}.py"):
+            if name == "driver" and other == ".spaces":
+                continue  # proofs that a space is empty, without arrays
             if other.startswith(".") and other != ".__version__":
                 assert ORDER.index(other[1:]) < ORDER.index(name) or {name, other[1:]} == {
                     "grammar",
                     "tables",
                 }, (name, other)
+
+
+def test_spaces_lean_on_the_compiler_and_on_earlier_ones(root: Path) -> None:
+    home = root / "compiler/regnetc/spaces"
+    assert {p.stem for p in home.glob("*.py")} - {"__init__"} == set(SPACES)
+    for name in SPACES:
+        for other in imports(home / f"{name}.py"):
+            assert not other.startswith("torch"), name
+            if other.startswith("..") or other == ".":
+                assert other.removeprefix("..") in ORDER, (name, other)
+            elif other.startswith("."):
+                assert SPACES.index(other[1:]) < SPACES.index(name), (name, other)
+
+
+def test_what_proves_a_space_empty_needs_no_arrays(root: Path) -> None:
+    for name in ("folders", "space", "hull", "box", "normal"):
+        assert "numpy" not in imports(root / f"compiler/regnetc/spaces/{name}.py"), name
 
 
 def test_nobody_but_the_command_line_prints(root: Path) -> None:

@@ -7,26 +7,44 @@ from collections.abc import Iterator, Sequence
 
 from .check_lines import stage_offset
 from .diagnostics import Diagnostic, Label, Note, Span, error
+from .draws import distribution
 from .facts import Facts
 from .limits import BOUND_WORK
 from .resolve import Resolution
-from .tree import (
-    Bound,
-    Call,
-    Chain,
-    Declaration,
-    Expr,
-    Keyword,
-    Listing,
-    Member,
-    Number,
-    Range,
-    Ref,
-    String,
-)
-from .values import Wrong, agreed, evaluate, shown
+from .scopes import Drawn
+from .tree import Bound, Declaration, Expr, Member, Number, Ref, references
+from .values import Lookup, Quantity, Wrong, agreed, evaluate, shown
 
 _SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+
+
+def _undrawn(resolution: Resolution) -> Iterator[Diagnostic]:
+    """Values that an ancestor does not draw: draws speak of values as given, before they are fitted."""
+    model = resolution.scope.declaration
+    count = len(resolution.network.stages)
+    for one in resolution.scope.draws():
+        target, d = one.draw.target, distribution(one.draw)
+        for stage in range(1, count + 1) if target.at is not None else (None,):
+            if (target.name, stage) not in resolution.values:
+                continue  # nothing in the network depends on it
+            value = resolution.values[target.name, stage]
+            if isinstance(value, Quantity) and value.value not in d:
+                yield _not_drawn(resolution, one, stage, value, model)
+                break
+
+
+def _not_drawn(
+    resolution: Resolution, one: Drawn, stage: int | None, value: Quantity, model: Declaration
+) -> Diagnostic:
+    name = one.draw.target.name
+    what = name if stage is None else f"{name}[{stage}]"
+    span = resolution.spans.get((name, stage))
+    here = span if span is not None and span.source is model.name.span.source else model.name.span
+    note = Note(f"`{one.owner.name.text}` draws it from", (Label(one.draw.call.span),))
+    return error(
+        "not-in-space", f"`{model.name.text}` is not in `{one.owner.name.text}`", here,
+        f"`{what}` is {shown(value)}", notes=(note,),
+    )  # fmt: skip
 
 
 class Budget:
@@ -43,8 +61,9 @@ class Budget:
 def violations(resolution: Resolution, budget: Budget) -> Iterator[Diagnostic]:
     """Every bound, of the model and of its ancestors, that the network does not satisfy."""
     facts = Facts(resolution)
+    yield from _undrawn(resolution)
     for owner, line in resolution.scope.requirements():
-        stages = _stages(line, len(facts.network.stages))
+        stages = stages_of(line, len(facts.network.stages))
         if not budget.spend(line, len(stages)):
             message = "the bounds of these models are too much work"
             name = resolution.scope.declaration.name.span
@@ -54,7 +73,7 @@ def violations(resolution: Resolution, budget: Budget) -> Iterator[Diagnostic]:
             return
         for stage in stages:
             try:
-                broken = _broken(line, facts, stage)
+                broken = _broken(line, facts.lookup, stage)
             except Wrong as wrong:
                 if wrong.problem is not None:
                     yield wrong.problem
@@ -64,7 +83,18 @@ def violations(resolution: Resolution, budget: Budget) -> Iterator[Diagnostic]:
                 break
 
 
-def _stages(line: Bound | Member, count: int) -> Sequence[int | None]:
+def unsatisfied(line: Bound | Member, facts: Facts) -> bool:
+    """Whether a network breaks a bound at some stage; one that has no value for it does."""
+    stages = stages_of(line, len(facts.network.stages))
+    return not all(holds_at(line, facts.lookup, stage) for stage in stages)
+
+
+def holds_at(line: Bound | Member, lookup: Lookup, stage: int | None) -> bool:
+    """Whether a bound holds at a stage, given the values of references. Raises Wrong without one."""
+    return _broken(line, lookup, stage) is None
+
+
+def stages_of(line: Bound | Member, count: int) -> Sequence[int | None]:
     """The stages that `i` runs over: all for which every index of the line is a stage."""
     offsets = [at for at in map(_offset, references(line)) if at is not None]
     if not offsets:
@@ -77,38 +107,11 @@ def _offset(ref: Ref) -> int | None:
     return at[1] if at is not None and at[0] else None
 
 
-def references(line: Bound | Member | Expr | Range | Keyword) -> Iterator[Ref]:
-    """Every reference in a line or an expression, in order."""
-    match line:
-        case Ref():
-            yield line
-        case Bound() | Chain():
-            for operand in line.operands:
-                yield from references(operand)
-        case Member():
-            yield from references(line.value)
-            yield from references(line.range)
-        case Range():
-            for part in (line.low, line.high, line.step):
-                if part is not None:
-                    yield from references(part)
-        case Call():
-            for argument in line.arguments:
-                yield from references(argument)
-        case Keyword():
-            yield from references(line.value)
-        case Listing():
-            for item in line.items:
-                yield from references(item)
-        case Number() | String():
-            return
-
-
-def _broken(line: Bound | Member, facts: Facts, stage: int | None) -> Expr | None:
+def _broken(line: Bound | Member, lookup: Lookup, stage: int | None) -> Expr | None:
     """The operand that breaks a bound at a stage, or None where it holds."""
     if isinstance(line, Member):
-        return None if _inside(line, facts, stage) else line.value
-    values = [evaluate(operand, facts.lookup, stage) for operand in line.operands]
+        return None if _inside(line, lookup, stage) else line.value
+    values = [evaluate(operand, lookup, stage) for operand in line.operands]
     for k, sign in enumerate(line.signs):
         left, right = values[k], values[k + 1]
         agreed(left.unit, right.unit, line.operands[k + 1].span)
@@ -118,11 +121,11 @@ def _broken(line: Bound | Member, facts: Facts, stage: int | None) -> Expr | Non
     return None
 
 
-def _inside(line: Member, facts: Facts, stage: int | None) -> bool:
+def _inside(line: Member, lookup: Lookup, stage: int | None) -> bool:
     r = line.range
-    value = evaluate(line.value, facts.lookup, stage)
-    low, high = evaluate(r.low, facts.lookup, stage), evaluate(r.high, facts.lookup, stage)
-    step = None if r.step is None else evaluate(r.step, facts.lookup, stage)
+    value = evaluate(line.value, lookup, stage)
+    low, high = evaluate(r.low, lookup, stage), evaluate(r.high, lookup, stage)
+    step = None if r.step is None else evaluate(r.step, lookup, stage)
     for part, operand in ((low, r.low), (high, r.high), (step, r.step)):
         if part is not None and operand is not None:
             agreed(value.unit, part.unit, operand.span)

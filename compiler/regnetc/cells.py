@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -22,14 +23,18 @@ class Cells:
     """The values of a model's parameters. Problems are gathered, and said once.
 
     `stages` has to be known before values that there are for each stage; `line` holds widths and
-    depths of the stages where they come from a quantised line.
+    depths of the stages where they come from a quantised line. `given` are values drawn from a space.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(
+        self, scope: Scope, name: str = "", given: Mapping[Cell, Fraction] | None = None
+    ) -> None:
         self.scope = scope
         self.name = scope.declaration.name
+        self.title = name or self.name.text
+        self.drawn = given is not None
         self.problems: list[Diagnostic] = []
-        self.values: dict[Cell, Value] = {}
+        self.values: dict[Cell, Value] = {c: Quantity(x, "plain") for c, x in (given or {}).items()}
         self.spans: dict[Cell, Span] = {}
         self.stages = 0
         self.line: dict[str, tuple[int, ...]] = {}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from . import draws
 from .check_blocks import block
+from .check_bounds import bound_problems
 from .check_lines import line_problems
 from .diagnostics import Diagnostic, error
 from .limits import PUBLISHED_ROWS
-from .tree import Block, Declaration
+from .tree import Block, Bound, Declaration, Draw, Member
 
 
 def check(declaration: Declaration) -> Iterator[Diagnostic]:
@@ -30,5 +32,20 @@ def check(declaration: Declaration) -> Iterator[Diagnostic]:
             if rows == PUBLISHED_ROWS + 1:
                 message = f"a model has at most {PUBLISHED_ROWS} `published` blocks"
                 yield error("too-many", message, line.name.span, help="leave the least of them out")
+        elif isinstance(line, Draw):
+            yield from _draw(line, declaration)
         else:
-            yield from line_problems(line)
+            found = list(line_problems(line))
+            yield from found
+            if not found and isinstance(line, Bound | Member):
+                yield from bound_problems(line)
+
+
+def _draw(line: Draw, owner: Declaration) -> Iterator[Diagnostic]:
+    if owner.kind == "model":
+        message = "a model fixes every parameter; only a space draws"
+        yield error(
+            "misplaced", message, line.span, help="write `=` and a value, or declare a space"
+        )
+    else:
+        yield from draws.problems(line)

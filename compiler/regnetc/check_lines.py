@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .diagnostics import Diagnostic, Span, error
-from .limits import STAGES
+from .limits import IMAGE, STAGES
 from .tree import (
     Block,
     Bound,
@@ -42,13 +42,7 @@ def line_problems(line: Line) -> Problems:
         case Fix():
             yield from _fix(line)
         case Draw():
-            yield from target_problems(line.target)
-            if line.call.name.text not in DISTRIBUTIONS:
-                yield _unknown_function(line.call, DISTRIBUTIONS)
-            message = "this version of regnetc does not draw values"
-            yield error(
-                "unsupported", message, line.span, help="fix the value with `=`, or bound it"
-            )
+            raise AssertionError("a draw is checked by `draws`")
         case Bound():
             for operand in line.operands:
                 yield from expression(operand)
@@ -135,7 +129,7 @@ def unknown_parameter(
     return error("unknown-parameter", f"there is no parameter `{name[:60]}`", span, help=help_)
 
 
-def _unknown_function(call: Call, known: Sequence[str]) -> Diagnostic:
+def unknown_function(call: Call, known: Sequence[str]) -> Diagnostic:
     name = call.name.text
     near = nearest_word(name, known)
     help_ = f"did you mean `{near}`?" if near else f"there are {', '.join(f'`{k}`' for k in known)}"
@@ -264,8 +258,10 @@ def stage_offset(index: Expr) -> tuple[bool, int] | None:
 
 
 def _call(e: Call, *, counts: bool) -> Problems:
-    if e.name.text not in FUNCTIONS:
-        yield _unknown_function(e, FUNCTIONS)
+    if e.name.text in COUNTS:
+        yield from _count_at(e, counts=counts)
+    elif e.name.text not in FUNCTIONS:
+        yield unknown_function(e, FUNCTIONS)
     elif e.name.text == "quantized_linear":
         message = "`quantized_linear` gives widths and depths, not a number"
         yield error(
@@ -276,6 +272,26 @@ def _call(e: Call, *, counts: bool) -> Problems:
         )
     else:
         yield from _arguments(e, 1, "x", counts=counts)
+
+
+def _count_at(e: Call, *, counts: bool) -> Problems:
+    """A count at another image size: `flops(image = 160)`."""
+    name = e.name.text
+    if not counts:
+        yield from _ref(Ref(name, None, e.span), counts=False)
+        return
+    argument = e.arguments[0]
+    given = argument.value if isinstance(argument, Keyword) else None
+    if len(e.arguments) != 1 or not isinstance(argument, Keyword) or argument.name.text != "image":
+        message = f"`{name}` can be counted at another image size, and in no other way"
+        yield error("arguments", message, e.span, help=f"write `{name}(image = 160)`")
+    elif not isinstance(given, Number) or not given.is_integer_literal:
+        message = "the side of an image is a whole number of pixels"
+        yield error(
+            "not-an-integer", message, argument.value.span, help=f"write `{name}(image = 160)`"
+        )
+    elif not 1 <= given.value <= IMAGE:
+        yield error("out-of-range", f"the side of an image goes from 1 to {IMAGE:,}", given.span)
 
 
 def _arguments(call: Call, wanted: int, names: str, *, counts: bool = False) -> Problems:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from . import bounds, expect, published
+from . import bounds, expect, published, refinement
 from .check import check
 from .diagnostics import Diagnostic, Label, Span, SpecError, error, has_errors, in_order
 from .limits import MODELS
@@ -50,6 +50,7 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
     budget = bounds.Budget()
     shown: dict[str, Scope] = {}
     checked: dict[int, bool] = {}
+    spaces = 0
     for declaration in program.main.declarations:
         scope = scopes.of(declaration)
         lineage = scope.lineage if scope is not None else ()
@@ -58,6 +59,12 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
             continue  # doubtful parents, or a second declaration of the name: that has been said
         shown[declaration.name.text] = scope
         clear = declaration.name.text not in scopes.conflicted
+        if declaration.kind == "space" and clear and all(verdicts):
+            narrower = list(refinement.problems(scope, scopes))
+            problems.extend(narrower)
+            spaces += 1
+            if not narrower and spaces <= MODELS:
+                problems.extend(_empty(scope))
         if declaration.kind == "model" and clear and all(verdicts) and len(found) < MODELS:
             resolution, more = resolve(scope, published.published_rows(declaration))
             problems.extend(more)
@@ -109,6 +116,20 @@ def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Di
         problems.extend(found)
         checked[id(declaration)] = not found
     return checked[id(declaration)]
+
+
+def _empty(scope: Scope) -> Iterator[Diagnostic]:
+    """A proof that nothing lies in a space, where the ends of its draws give one."""
+    if not scope.drawn:
+        return
+    from .spaces import box, space
+
+    try:
+        found = box.impossible(space.read(scope))
+    except SpecError:  # it leaves something open: fit to be extended, not to be drawn from
+        return
+    if found is not None:
+        yield found
 
 
 def _claims(resolution: Resolution, budget: bounds.Budget) -> Iterator[Diagnostic]:

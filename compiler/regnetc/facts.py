@@ -25,7 +25,12 @@ class Facts:
         name = ref.name
         if name in COUNTS:
             unit: Literal["flops", "plain"] = "flops" if name in FLOPS else "plain"
-            return Quantity(Fraction(self.counts[COUNTS[name]]), unit)
+            counts = (
+                self.counts if ref.image is None else self.network.counts_at(ref.image).as_dict()
+            )
+            return Quantity(Fraction(counts[COUNTS[name]]), unit)
+        if name == "stages":
+            return Quantity(Fraction(len(self.network.stages)), "plain")
         if stage is not None and not 1 <= stage <= len(self.network.stages):
             message = (
                 f"there is no stage {stage}; stages count from 1 to {len(self.network.stages)}"

@@ -49,7 +49,7 @@ def _lexer(word: str) -> re.Pattern[str]:
     return re.compile(
         r'(?P<blank>[ \t]+)|(?P<string>"[^"\n]*")|(?P<comment>#[^\n]*)|(?P<end>\n)'
         r"|(?P<number>[0-9]+(\.[0-9]+)?(e-?[0-9]+)?([KMG]F?|%)?)"
-        rf"|(?P<word>{word})|(?P<sign>\.\.|<=|>=|[-+*/=~<>,])"
+        rf"|(?P<word>{word})|(?P<sign>\.\.|<=|>=|\+-|[-+*/=~<>,])"
         r"|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<other>.)",
         re.DOTALL,
     )

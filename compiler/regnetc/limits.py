@@ -22,6 +22,7 @@ CONFLICTS = 20  # said of one declaration
 LITERAL_CHARACTERS = 64
 
 STAGES = 8
+GRID_POINTS = 65_536  # that one draw chooses from
 STAGE_DEPTH = 256
 TOTAL_DEPTH = 1_024
 WIDTH = 65_536

@@ -2,15 +2,18 @@
 
 Equations are those of "Designing Network Design Spaces" (arXiv 2003.13678). The quantised line is
 worked out in float64, operation by operation as the authors' code does it, so that widths are equal
-to theirs; everything after it is exact. Nothing of ours is imported here.
+to theirs; everything after it is exact. Where a rounding hangs on the last digit of a logarithm or a
+power, in which platforms differ, these are worked out in decimals and rounded once, so that a line
+is the same line everywhere. Nothing of ours is imported here.
 """
 
 from __future__ import annotations
 
 import math
-from fractions import Fraction
+import operator
+from decimal import Context, Decimal
 from itertools import groupby, islice
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 Rounding = Literal["paper", "torchvision"]
 
@@ -54,11 +57,71 @@ def quantized_linear(d: int, w0: int, wa: float, wm: float) -> Line:
     for j in range(d):
         u = j * wa + w0
         s = math.log(u / w0) / math.log(wm)
+        if _near_tie(s):
+            s = log(u / w0) / log(wm)
         k = round(s)
         exact = w0 * math.pow(wm, k)
+        if _near_tie(exact / QUANTUM):
+            exact = w0 * power(wm, k)
         blocks.append(BlockWidth(u, s, k, exact, round(exact / QUANTUM) * QUANTUM))
     runs = [(w, len(list(run))) for w, run in groupby(block.w for block in blocks)]
     return Line(tuple(blocks), tuple(w for w, _ in runs), tuple(n for _, n in runs))
+
+
+_NEAR = 1e-9  # a rounding is safe from a platform's last digits beyond this
+_DECIMALS = Context(prec=50)
+
+
+def _near_tie(x: float) -> bool:
+    return abs(x - math.floor(x) - 0.5) < _NEAR * max(1.0, x)
+
+
+def log(x: float) -> float:
+    """The float64 nearest to the natural logarithm of a positive number, on every platform."""
+    return float(Decimal(x).ln(_DECIMALS))
+
+
+def power(x: float, k: int) -> float:
+    """The float64 nearest to `x` to the power of `k`, on every platform."""
+    return float(_DECIMALS.power(Decimal(x), k))
+
+
+class Arithmetic(Protocol):
+    """What the fitting of widths needs of numbers: those of one network, or arrays of many."""
+
+    def larger(self, a: Any, b: Any) -> Any: ...
+    def smaller(self, a: Any, b: Any) -> Any: ...
+    def quotient(self, a: Any, b: Any) -> Any: ...
+    def nearest(self, v: Any, m: Any) -> Any: ...
+    def lcm(self, a: Any, b: Any) -> Any: ...
+
+
+class Ratio(Protocol):
+    """A bottleneck ratio in lowest terms: a Fraction, or two arrays."""
+
+    @property
+    def numerator(self) -> Any: ...
+    @property
+    def denominator(self) -> Any: ...
+
+
+def nearest(v: int, m: int) -> int:
+    """The multiple of `m` nearest to `v`, halves to the even multiple; arrays go in and out alike."""
+    q, r = divmod(v, m)
+    return (q + ((2 * r > m) | ((2 * r == m) & (q % 2 == 1)))) * m
+
+
+class _Whole:
+    """The arithmetic of Python's integers."""
+
+    larger = staticmethod(max)
+    smaller = staticmethod(min)
+    quotient = staticmethod(operator.floordiv)
+    nearest = staticmethod(nearest)
+    lcm = staticmethod(math.lcm)
+
+
+WHOLE: Arithmetic = _Whole()
 
 
 class Fit(NamedTuple):
@@ -74,33 +137,28 @@ class Fit(NamedTuple):
     multiple: int
 
 
-def fit(w: int, b: Fraction, g: int, rounding: Rounding) -> Fit:
+def fit(w: Any, b: Ratio, g: Any, rounding: Rounding, on: Arithmetic = WHOLE) -> Fit:
     """Fit a quantised width to bottleneck ratio `b` and group width `g`.
 
     `b` is a whole number or one over a whole number. `paper` clips the group width to the inner
     width w / b and takes the nearest multiple of lcm(g, 1/b), halves to even, as the authors do;
     `torchvision` takes the nearest multiple of g, halves up, and one more where that loses a tenth.
+    `on` is the arithmetic: of whole numbers, unless arrays of them come in.
     """
-    wanted = max(1, w * b.denominator // b.numerator)
-    g = min(g, wanted)
+    wanted = on.larger(1, on.quotient(w * b.denominator, b.numerator))
+    g = on.smaller(g, wanted)
     if rounding == "paper":
-        multiple = math.lcm(g, b.denominator)
-        inner = max(multiple, nearest(wanted, multiple))
+        multiple = on.lcm(g, b.denominator)
+        inner = on.larger(multiple, on.nearest(wanted, multiple))
     else:
         multiple = g
-        inner = max(g, (2 * wanted + g) // (2 * g) * g)
-        if 10 * inner < 9 * wanted:
-            inner += g
-    outer = inner * b.numerator // b.denominator
-    return Fit(outer, round(outer / b), g, wanted, multiple)
+        inner = on.larger(g, on.quotient(2 * wanted + g, 2 * g) * g)
+        inner = inner + g * (10 * inner < 9 * wanted)
+    outer = on.quotient(inner * b.numerator, b.denominator)
+    inner = on.quotient(outer * b.denominator, b.numerator)
+    return Fit(outer, inner, g, wanted, multiple)
 
 
-def nearest(v: int, m: int) -> int:
-    """The multiple of `m` nearest to `v`, halves to the even multiple; arrays go in and out alike."""
-    q, r = divmod(v, m)
-    return (q + ((2 * r > m) | ((2 * r == m) & (q % 2 == 1)))) * m
-
-
-def squeeze(w_in: int, se: Fraction) -> int:
+def squeeze(w_in: Any, se: Ratio, on: Arithmetic = WHOLE) -> Any:
     """Channels that squeeze-and-excitation keeps of the `w_in` that enter a block, halves to even."""
-    return nearest(w_in * se.numerator, se.denominator) // se.denominator
+    return on.quotient(on.nearest(w_in * se.numerator, se.denominator), se.denominator)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -61,12 +61,23 @@ def resolve(scope: Scope, published: Sequence[Row]) -> tuple[Resolution | None, 
     return (None if has_errors(cells.problems) else resolution), cells.problems
 
 
+def drawn(
+    scope: Scope, name: str, values: Mapping[Cell, Fraction]
+) -> tuple[Resolution | None, list[Diagnostic]]:
+    """The network that values drawn from a space make, or why they make none.
+
+    Widths that are drawn meet their groups as quantised ones do; a quantised line skips no power.
+    """
+    cells = Cells(scope, name, values)
+    resolution = _resolve(cells, ())
+    line = resolution.line if resolution is not None else None
+    if line is not None and line.blocks[-1].k != len(line.w) - 1:
+        cells.say("skipped", f"no block of `{name}` takes one of the powers of `wm`")
+    return (None if has_errors(cells.problems) else resolution), cells.problems
+
+
 def _resolve(cells: Cells, published: Sequence[Row]) -> Resolution | None:
-    stages = cells.value("stages")
-    line = None
-    if isinstance(stages, Quantity):
-        cells.stages = int(stages.value)
-        line = _quantize(cells)
+    line = _line(cells)
     words = {name: cells.value(name) for name in _SCALARS}
     rows = [_row(cells, i) for i in range(1, cells.stages + 1)]
     if has_errors(cells.problems):
@@ -84,6 +95,34 @@ def _resolve(cells: Cells, published: Sequence[Row]) -> Resolution | None:
     return Resolution(network, cells.scope, line, tuple(fitted), cells)
 
 
+def _line(cells: Cells) -> regnet.Line | None:
+    """The quantised line, once the number of stages is known; or that number, once the line is."""
+    if ("stages", False) not in cells.scope.bindings and ("stages", None) not in cells.values:
+        line = _quantize(cells)
+        if line is None:
+            if _call(cells) is None:
+                cells.value("stages")
+            return None
+        cells.stages = min(len(line.w), STAGES)
+        cells.values["stages", None] = Quantity(Fraction(len(line.w)), "plain")
+        if len(line.w) > STAGES:
+            many = f"the quantised line makes {len(line.w):,} stages, more than {STAGES}"
+            cells.say("out-of-range", many, help="change `d`, `wa` or `wm`")
+        return line
+    stages = cells.value("stages")
+    if not isinstance(stages, Quantity):
+        return None
+    cells.stages = int(stages.value)
+    return _quantize(cells)
+
+
+def _call(cells: Cells) -> Call | None:
+    """The call of `quantized_linear` that gives widths and depths."""
+    binding = cells.scope.bindings.get(("w", True))
+    value = binding.fix.value if binding is not None else None
+    return value if isinstance(value, Call) and value.name.text == "quantized_linear" else None
+
+
 _SCALARS = tuple(
     p.name for p in PARAMETERS.values() if p.shape == "scalar" and p.name not in ("w0", "wa", "wm")
 )
@@ -92,9 +131,8 @@ _LINE = ("d", "w0", "wa", "wm")
 
 def _quantize(cells: Cells) -> regnet.Line | None:
     """Widths and depths of a model whose stages lie on a quantised line."""
-    binding = cells.scope.bindings.get(("w", True))
-    call = binding.fix.value if binding is not None else None
-    if not isinstance(call, Call) or call.name.text != "quantized_linear":
+    call = _call(cells)
+    if call is None:
         return None
     found = [cells.number(e, PARAMETERS[p]) for e, p in zip(call.arguments, _LINE, strict=True)]
     values = [quantity.value for quantity in found if quantity is not None]
@@ -109,7 +147,7 @@ def _quantize(cells: Cells) -> regnet.Line | None:
     if max(line.w) > WIDTH:
         message = f"the line ends {max(line.w):,} channels wide, more than {WIDTH:,}"
         cells.say("out-of-range", message, help="lower `wa` or `d`")
-    elif len(line.w) != cells.stages:
+    elif cells.stages and len(line.w) != cells.stages:
         _stage_count(cells, line, call)
     cells.line = {"w": line.w, "d": line.d}
     return line
@@ -175,7 +213,7 @@ def _say_at(cells: Cells, parameter: str, name: str, message: str, remedy: str) 
 
 def _fitted(cells: Cells, i: int, row: _Row, line: regnet.Line | None) -> regnet.Fit | None:
     """The widths of a stage: adjusted on a quantised line, exact or refused where written out."""
-    if line is not None:
+    if line is not None or cells.drawn:
         fit = regnet.fit(row.w, row.b, row.g, cells.value("rounding"))
     else:
         inner = row.w / row.b
@@ -260,7 +298,7 @@ def _network(
         )
         w_in = fit.w
     return Network(
-        name=cells.name.text,
+        name=cells.title,
         doc=cells.scope.declaration.doc,
         block=words["block"],
         activation=words["activation"],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from .diagnostics import Diagnostic, Label, Note, Span, error
 from .limits import ANCESTORS, CONFLICTS, DIAGNOSTICS_SHOWN, INHERITED_LINES, PARENTS
 from .program import Program
-from .tree import Bound, Declaration, Draw, Fix, Member, Name
+from .tree import Bound, Call, Declaration, Draw, Fix, Member, Name, Ref, references
 from .vocabulary import nearest_word
 
 Key = tuple[str, bool]
@@ -28,12 +28,28 @@ class Binding(NamedTuple):
         return self.fix.targets[self.target].span
 
 
+class Drawn(NamedTuple):
+    """A draw, and the declaration that it stands in."""
+
+    owner: Declaration
+    draw: Draw
+
+    @property
+    def span(self) -> Span:
+        return self.draw.span
+
+
 class Scope(NamedTuple):
-    """A declaration with everything that it inherits; ancestors come before their descendants."""
+    """A declaration with everything that it inherits; ancestors come before their descendants.
+
+    `drawn` holds for each parameter the draws of the most derived declarations: one, unless parents
+    that do not descend from each other draw it.
+    """
 
     declaration: Declaration
     lineage: tuple[Declaration, ...]
     bindings: dict[Key, Binding]
+    drawn: dict[Key, tuple[Drawn, ...]]
 
     def requirements(self) -> Iterator[tuple[Declaration, Bound | Member]]:
         """Every bound of the declaration and its ancestors."""
@@ -42,12 +58,18 @@ class Scope(NamedTuple):
                 if isinstance(line, Bound | Member):
                     yield owner, line
 
-    def draws(self) -> Iterator[tuple[Declaration, Draw]]:
+    def draws(self) -> Iterator[Drawn]:
         """Every draw of the declaration and its ancestors."""
         for owner in self.lineage:
             for line in owner.lines:
                 if isinstance(line, Draw):
-                    yield owner, line
+                    yield Drawn(owner, line)
+
+    def tie(self, key: Key) -> Key:
+        """The parameter that every stage of another is tied to: `b` for `b[i] = b`; else itself."""
+        binding = self.bindings.get(key) if key[1] else None
+        value = binding.fix.value if binding is not None else None
+        return (value.name, False) if isinstance(value, Ref) and value.at is None else key
 
 
 class Scopes:
@@ -73,10 +95,11 @@ class Scopes:
             self._report("too-many", message, declaration.name.span, help="extend fewer spaces")
             return None
         before = len(self.problems)
-        bindings = self._bind(declaration, lineage)
+        scope = Scope(declaration, lineage, self._bind(declaration, lineage), {})
+        self._draw(scope)
         if len(self.problems) > before:
             self.conflicted.add(declaration.name.text)
-        return Scope(declaration, lineage, bindings)
+        return scope
 
     def lineage(
         self, declaration: Declaration, active: tuple[Declaration, ...]
@@ -179,7 +202,7 @@ class Scopes:
         for binding, key in _bindings(lineage):
             first = fixes.get(key)
             if first is not None:
-                replaced = binding.fix.default and not self._descends(binding.owner, first.owner)
+                replaced = binding.fix.default and not self.descends(binding.owner, first.owner)
                 agrees = binding.owner is not first.owner and _same(binding, first)
                 if not replaced and not agrees and conflicts < CONFLICTS:
                     conflicts += 1
@@ -195,25 +218,56 @@ class Scopes:
         }
         return {**bound, **fixes}
 
-    def _descends(self, child: Declaration, ancestor: Declaration) -> bool:
+    def _draw(self, scope: Scope) -> None:
+        """Find the draws that count, and drop the defaults that they replace."""
+        drawn = scope.drawn
+        for one in scope.draws():
+            key = (one.draw.target.name, one.draw.target.at is not None)
+            before = drawn.get(key, ())
+            self._drawn_twice(one, before)
+            kept = [d for d in before if not self.descends(one.owner, d.owner)]
+            drawn[key] = (*kept, one)
+        for key, binding in list(scope.bindings.items()):
+            draws = drawn.get(key, ())
+            later = all(
+                d.owner is not binding.owner and self.descends(binding.owner, d.owner)
+                for d in draws
+            )
+            if binding.fix.default and draws and not later:
+                del scope.bindings[key]
+        if _made_by_line(scope):
+            del scope.bindings["stages", False]
+
+    def _drawn_twice(self, one: Drawn, before: tuple[Drawn, ...]) -> None:
+        first = next((d for d in before if d.owner is one.owner), None)
+        if first is None or _words(first.draw.call.span) == _words(one.draw.call.span):
+            return
+        what = one.draw.target.span.text
+        also = (Label(first.span, "drawn first", primary=False),)
+        self.problems.append(
+            error(
+                "drawn-twice", f"`{what}` is drawn twice", one.span, "drawn again", also=also,
+                help="delete one of the lines",
+            )
+        )  # fmt: skip
+
+    def descends(self, child: Declaration, ancestor: Declaration) -> bool:
         return any(d is ancestor for d in self._lineages[child.name.text] or ())
 
     def _default(self, declaration: Declaration, many: list[Binding]) -> Binding:
         """The default of the most derived declaration; two that do not descend from each other clash."""
         chosen = many[-1]
         for other in many[:-1]:
-            if any(
-                self._descends(x.owner, other.owner) for x in many if x.owner is not other.owner
-            ):
+            if any(self.descends(x.owner, other.owner) for x in many if x.owner is not other.owner):
                 continue  # replaced
             if other.owner is chosen.owner:
                 self._twice(declaration, chosen, other)
-            elif not self._descends(chosen.owner, other.owner) and not _same(other, chosen):
+            elif not self.descends(chosen.owner, other.owner) and not _same(other, chosen):
                 self._ambiguous(declaration, other, chosen)
         return chosen
 
     def _ambiguous(self, declaration: Declaration, one: Binding, two: Binding) -> None:
-        if not self._meets_here(declaration, one, two):
+        if not self.meets_here(declaration, one.owner, two.owner):
             return
         what = _shown(two)
         notes = [Note(f"from `{x.owner.name.text}`", (Label(x.fix.span),)) for x in (one, two)]
@@ -228,7 +282,7 @@ class Scopes:
         )
 
     def _twice(self, declaration: Declaration, again: Binding, first: Binding) -> None:
-        if not self._meets_here(declaration, again, first):
+        if not self.meets_here(declaration, again.owner, first.owner):
             return
         what = _shown(again)
         remedy = "only a `default` may be replaced"
@@ -265,13 +319,17 @@ class Scopes:
             )
         )
 
-    def _meets_here(self, declaration: Declaration, one: Binding, two: Binding) -> bool:
+    def meets_here(self, declaration: Declaration, one: Declaration, two: Declaration) -> bool:
         """Whether this declaration is the first in which both lines hold; else an ancestor has said it."""
+        return self.all_meet_here(declaration, [one, two])
+
+    def all_meet_here(self, declaration: Declaration, owners: list[Declaration]) -> bool:
+        """Whether no parent of a declaration has inherited from all of these, or is one of them."""
         for parent in declaration.parents:
             known = self.program.names.get(parent.text)
             above = self._lineages.get(parent.text) if known is not None else None
-            owners = {id(d) for d in above or ()}
-            if id(one.owner) in owners and id(two.owner) in owners:
+            held = {id(d) for d in above or ()}
+            if all(id(owner) in held for owner in owners):
                 return False
         return True
 
@@ -291,5 +349,19 @@ def _shown(binding: Binding) -> str:
 
 def _same(one: Binding, two: Binding) -> bool:
     """Whether two lines give the same value in the same words, blanks and comments apart."""
-    a, b = (re.sub(r"#[^\n]*|\s", "", x.fix.value.span.text) for x in (one, two))
-    return a == b
+    return _words(one.fix.value.span) == _words(two.fix.value.span)
+
+
+def _words(span: Span) -> str:
+    return re.sub(r"#[^\n]*|\s", "", span.text)
+
+
+def _made_by_line(scope: Scope) -> bool:
+    """Whether the quantised line makes the number of stages: a bound on it replaces the default."""
+    stages, widths = scope.bindings.get(("stages", False)), scope.bindings.get(("w", True))
+    if stages is None or not stages.fix.default or widths is None:
+        return False
+    value = widths.fix.value
+    if not isinstance(value, Call) or value.name.text != "quantized_linear":
+        return False
+    return any({r.name for r in references(line)} == {"stages"} for _, line in scope.requirements())

@@ -257,7 +257,7 @@ class _Builder:
         return Call(self.name(name), arguments, self.span(node))
 
     def argument(self, node: Any) -> Expr | Range | Keyword:
-        if node.data == "range":
+        if node.data in ("range", "around"):
             return self.range(node)
         if node.data == "keyword":
             name, value = node.children
@@ -265,9 +265,20 @@ class _Builder:
         return self.expr(node)
 
     def range(self, node: Any) -> Range:
+        if node.data == "around":
+            return self.around(node)
         low, high, step = node.children
         by = None if step is None else self.expr(step)
         return Range(self.expr(low), self.expr(high), by, self.span(node))
+
+    def around(self, node: Any) -> Range:
+        """`400MF +- 1%` is `400MF - 400MF * 1%..400MF + 400MF * 1%`; without the sign `%` it is no share."""
+        centre, spread = map(self.expr, node.children)
+        span = self.span(node)
+        if isinstance(spread, Number) and spread.unit == "%":
+            spread = Chain((centre, spread), ("*",), span)
+        ends = (Chain((centre, spread), (sign,), span) for sign in "-+")
+        return Range(next(ends), next(ends), None, span)
 
     def number(self, token: Token) -> Number:
         span = self.span(token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -35,11 +36,12 @@ class String(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """`d`, or `w[i+1]`, where `at` is `i+1`."""
+    """`d`, or `w[i+1]`, where `at` is `i+1`; `image` is that of a count such as `flops(image = 160)`."""
 
     name: str
     at: Expr | None
     span: Span
+    image: int | None = None
 
 
 class Call(NamedTuple):
@@ -145,3 +147,43 @@ class File(NamedTuple):
     uses: tuple[Use, ...]
     declarations: tuple[Declaration, ...]
     lost: bool = False
+
+
+def counted(call: Call) -> Ref | None:
+    """`flops(image = 160)` as a reference to a count; None for a call of another form."""
+    argument = call.arguments[0]
+    if len(call.arguments) != 1 or not isinstance(argument, Keyword):
+        return None
+    image = argument.value
+    side = int(image.value) if isinstance(image, Number) else None
+    return Ref(call.name.text, None, call.span, side)
+
+
+def references(line: Bound | Member | Expr | Range | Keyword) -> Iterator[Ref]:
+    """Every reference in a line or an expression, in order."""
+    match line:
+        case Ref():
+            yield line
+        case Bound() | Chain():
+            for operand in line.operands:
+                yield from references(operand)
+        case Member():
+            yield from references(line.value)
+            yield from references(line.range)
+        case Range():
+            for part in (line.low, line.high, line.step):
+                if part is not None:
+                    yield from references(part)
+        case Call():
+            ref = counted(line)
+            if ref is not None:
+                yield ref
+            for argument in line.arguments if ref is None else ():
+                yield from references(argument)
+        case Keyword():
+            yield from references(line.value)
+        case Listing():
+            for item in line.items:
+                yield from references(item)
+        case Number() | String():
+            return

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Literal, NamedTuple
 
 from .check_lines import stage_offset
 from .diagnostics import Diagnostic, Span, error
 from .limits import VALUE_BITS
-from .tree import Call, Chain, Expr, Keyword, Listing, Number, Range, Ref, String
+from .tree import Call, Chain, Expr, Keyword, Listing, Number, Range, Ref, String, counted
+from .vocabulary import FLOPS
 
 _RATIO = "divide flops by flops, as in `flops / 1GF`"
 
@@ -48,7 +50,8 @@ def evaluate(e: Expr, lookup: Lookup, stage: int | None = None) -> Quantity:
         case Chain():
             return _chain(e, lookup, stage)
         case Call():
-            return _sqrt(e, lookup, stage)
+            ref = counted(e)
+            return lookup(ref, None) if ref is not None else _sqrt(e, lookup, stage)
         case Listing() | String():
             raise AssertionError("checked before")
 
@@ -77,7 +80,7 @@ def _chain(e: Chain, lookup: Lookup, stage: int | None) -> Quantity:
             unit = agreed(result.unit, other.unit, operand.span)
             value = result.value + other.value if sign == "+" else result.value - other.value
         else:
-            unit = _product(result.unit, other.unit, sign, operand.span)
+            unit = _product(result.unit, other.unit, operand.span, sign)
             if sign == "/" and other.value == 0:
                 raise Wrong(
                     error(
@@ -110,7 +113,7 @@ def agreed(one: Unit, two: Unit, span: Span) -> Unit:
     )
 
 
-def _product(one: Unit, two: Unit, sign: str, span: Span) -> Unit:
+def _product(one: Unit, two: Unit, span: Span, sign: str) -> Unit:
     if one == two == "flops":
         if sign == "*":
             raise Wrong(error("unit", "flops times flops mean nothing", span, help=_RATIO))
@@ -122,13 +125,43 @@ def _product(one: Unit, two: Unit, sign: str, span: Span) -> Unit:
     return "any" if one == two == "any" else "plain"
 
 
+def unit_of(e: Expr) -> Unit:
+    """The unit of a checked expression, whatever its value. Raises Wrong where units do not go together."""
+    match e:
+        case Number():
+            return "flops" if e.unit == "F" else "any"
+        case Ref():
+            return "flops" if e.name in FLOPS else "plain"
+        case Call():
+            ref = counted(e)
+            if ref is not None:
+                return unit_of(ref)
+            argument = e.arguments[0]
+            assert not isinstance(argument, Range | Keyword)
+            return _rooted(unit_of(argument), argument.span)
+        case Chain():
+            unit = unit_of(e.operands[0])
+            for sign, operand in zip(e.operators, e.operands[1:], strict=True):
+                other = unit_of(operand)
+                agree = agreed if sign in "+-" else partial(_product, sign=sign)
+                unit = agree(unit, other, span=operand.span)
+            return unit
+        case Listing() | String():
+            raise AssertionError("checked before")
+
+
+def _rooted(unit: Unit, span: Span) -> Unit:
+    if unit == "flops":
+        raise Wrong(error("unit", "flops have no square root", span, help=_RATIO))
+    return unit
+
+
 def _sqrt(e: Call, lookup: Lookup, stage: int | None) -> Quantity:
     argument = e.arguments[0]
     if isinstance(argument, Range | Keyword):
         raise AssertionError("checked before")
     x = evaluate(argument, lookup, stage)
-    if x.unit == "flops":
-        raise Wrong(error("unit", "flops have no square root", argument.span, help=_RATIO))
+    _rooted(x.unit, argument.span)
     if x.value < 0:
         raise Wrong(
             error(

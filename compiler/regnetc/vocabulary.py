@@ -14,7 +14,8 @@ Shape = Literal["scalar", "stages", "both"]
 class Parameter(NamedTuple):
     """A parameter of a network: `kind` of its value, whether there is one for each stage, its range.
 
-    `default` holds where no declaration says anything: the network simply has no such part.
+    `default` holds where no declaration says anything: the network simply has no such part. `quantum`
+    is what a real one is drawn in (those of pycls for wa and wm).
     """
 
     name: str
@@ -27,6 +28,12 @@ class Parameter(NamedTuple):
     above: bool = False  # `low` itself is not allowed
     words: tuple[str, ...] = ()
     default: int | str | None = None
+    quantum: Fraction | None = None
+
+    @property
+    def step(self) -> Fraction:
+        """What a range of it goes by where a draw does not say."""
+        return Fraction(self.multiple) if self.quantum is None else self.quantum
 
     @property
     def range_text(self) -> str:
@@ -54,6 +61,7 @@ _ALL = (
     Parameter("image", "side of the square image, in pixels", "integer", high=limits.IMAGE),
     Parameter(
         "se", "share of the channels that squeeze-and-excitation keeps, 0 for none", "real", low=0, high=1, default=0,
+        quantum=Fraction(1, 128),
     ),
     Parameter("stages", "number of stages", "integer", high=limits.STAGES),
     Parameter("stride", "stride of the first block of a stage", "integer", "stages", high=4),
@@ -64,8 +72,11 @@ _ALL = (
     ),
     Parameter("g", "width of a group, in channels", "integer", "both"),
     Parameter("w0", "initial width (equation 2)", "integer", low=8, multiple=8),
-    Parameter("wa", "slope of the line (equation 2)", "real", low=0),
-    Parameter("wm", "ratio of neighbouring widths (equation 3)", "real", low=1, high=1000, above=True),
+    Parameter("wa", "slope of the line (equation 2)", "real", low=0, quantum=Fraction(1, 10)),
+    Parameter(
+        "wm", "ratio of neighbouring widths (equation 3)", "real", low=1, high=1000, above=True,
+        quantum=Fraction(1, 1000),
+    ),
 )  # fmt: skip
 
 PARAMETERS = {p.name: p for p in _ALL}
@@ -102,7 +113,15 @@ PUBLISHED = (*PUBLISHED_TEXT, "counting", "image", *PUBLISHED_COUNTS, *PUBLISHED
 
 BLOCKS = ("expect", "published")
 FUNCTIONS = ("quantized_linear", "sqrt")
-DISTRIBUTIONS = ("uniform", "log_uniform", "choice")
+DISTRIBUTIONS = (
+    "uniform",
+    "log_uniform",
+    "choice",
+    "power2",
+    "power2_or_multiple",
+    "normal",
+    "log_normal",
+)
 STAGE_INDEX = "i"
 
 

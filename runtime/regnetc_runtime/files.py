@@ -55,6 +55,14 @@ def make_folder(path: Path) -> None:
         raise _cannot_write(path, _reason(e)) from e
 
 
+def remove(path: Path) -> None:
+    """Delete a file, if it is there. Raises `cannot-write`."""
+    try:
+        path.unlink(missing_ok=True)
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
+
+
 def read(path: Path, limit_bytes: int) -> bytes:
     """The content of a regular file, or of one that a link leads to.
 

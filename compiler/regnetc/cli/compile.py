@@ -23,6 +23,7 @@ from ..program import UnreadableError, read_bytes
 from ..published import reconcile
 from ..verify import UnverifiedError, is_ours, verify
 from . import console
+from .members import compiled, members_of
 from .targets import read_ir
 
 
@@ -67,21 +68,27 @@ class Output:
     help="What is written.",
 )
 @click.option("--force", is_flag=True, help="Write over files that regnetc did not write.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True,
+    help="Processes that compile a population.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def command(
-    specs: tuple[str, ...], folder: Path, only_check: bool, form: str, force: bool, as_json: bool
-) -> None:
+    specs: tuple[str, ...], folder: Path, only_check: bool, form: str, force: bool, jobs: int, as_json: bool
+) -> None:  # fmt: skip
     """Write the PyTorch module of each model.
 
     \b
-    A spec with one model becomes OUT/<stem>.py, a spec with several one file for each.
+    A spec with one model becomes OUT/<stem>.py, a spec with several one file for each. A population
+    (the folder that `regnetc sample` wrote) becomes a file for each member, POP#7 one file.
     Nothing is written unless every spec is sound.
 
     \b
     regnetc compile spec/x400mf.regnet
     regnetc compile --check spec/*.regnet
+    regnetc compile pop/x400 -o nets -j 2
     """
-    outputs, problems = _outputs(specs, folder, form)
+    outputs, problems = _outputs(specs, folder, form, jobs)
     failed = has_errors(problems)
     if failed or not as_json:
         console.show_problems(problems, "json" if as_json else "text")
@@ -111,13 +118,16 @@ def command(
 
 
 def _outputs(
-    specs: tuple[str, ...], folder: Path, form: str
+    specs: tuple[str, ...], folder: Path, form: str, jobs: int
 ) -> tuple[list[Output], list[Diagnostic]]:
     outputs: list[Output] = []
     problems: list[Diagnostic] = []
     for name in specs:
         path = Path(name)
-        if path.suffix == ".json":
+        numbers = members_of(name)
+        if numbers is not None:
+            made = list(compiled(*numbers, jobs))
+        elif path.suffix == ".json":
             network = read_ir(path)
             made = [(module_name(path.name.split(".")[0]) + ".py", emit(network), network)]
         else:

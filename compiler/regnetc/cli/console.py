@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import click
 
-from ..diagnostics import Diagnostic, printable
+from ..diagnostics import Diagnostic, SpecError, printable
 from ..program import UnreadableError
 from ..render import Style, as_github, as_json, as_text
 
@@ -86,6 +86,9 @@ def say_problem(e: Exception) -> int | None:
     if isinstance(e, UnreadableError):
         say_error("unreadable", str(e))
         return WRONG_USE
+    if isinstance(e, SpecError):
+        show_problems(e.problems)
+        return PROBLEMS
     if isinstance(e, Problem):
         say_error(e.name, e.message, e.details, e.help)
         return PROBLEMS

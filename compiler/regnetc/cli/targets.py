@@ -1,10 +1,10 @@
-"""What FILE and FILE:NAME mean: a model or a space of a spec, an IR, or a generated file."""
+"""What FILE, FILE:NAME and FOLDER#NUMBER mean: a model or a space of a spec, an IR, a generated file, a member."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from regnetc_runtime.problems import Problem
 
@@ -17,9 +17,13 @@ from ..network import Network
 from ..program import read_bytes
 from ..resolve import Resolution
 from ..scopes import Scope
+from ..spaces.folders import is_population
 from ..verify import UnverifiedError, verify
 from ..vocabulary import nearest_word
 from . import console
+
+if TYPE_CHECKING:
+    from ..spaces.space import Space
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,79 @@ class Target:
 
 def find(text: str) -> Target:
     """The target of a command. Raises Problem or UnreadableError with what to do."""
+    member = _member(text)
+    if member is not None:
+        return Target(member.network, member, member.scope)
     path, name = _split(text)
     if path.suffix == ".json":
         return Target(read_ir(path))
     if path.suffix == ".py":
         return Target(_carried(path))
+    return _named(_sound(path), path, name)
+
+
+def address(text: str) -> tuple[Path, int] | None:
+    """The folder and the number that `FOLDER#NUMBER` means; None for a text of another form.
+
+    Raises Problem where the population has no such member.
+    """
+    folder, mark, number = text.rpartition("#")
+    if not mark or Path(text).exists() or not is_population(folder):
+        return None
+    from ..spaces import store
+
+    count = store.read_lock(Path(folder)).found
+    if not number.isdecimal() or not number.isascii() or len(number) > 9 or int(number) >= count:
+        message = f"`{printable(folder)}` has no member `{printable(number, 40)}`"
+        raise Problem("no-member", message, help=f"members count from 0 to {count - 1:,}")
+    return Path(folder), int(number)
+
+
+def _member(text: str) -> Resolution | None:
+    found = address(text)
+    if found is None:
+        return None
+    from ..spaces import store
+
+    return store.read(found[0]).resolution(found[1])
+
+
+def find_space(text: str) -> Space:
+    """The space that a command is to draw from. Raises Problem, SpecError or UnreadableError."""
+    from ..spaces.space import read
+
+    path, name = _split(text)
+    checked = _sound(path)
+    spaces = [n for n, s in checked.scopes.items() if s.declaration.kind == "space"]
+    if name is None and len(spaces) == 1:
+        name = spaces[0]
+    if name is None:
+        _which(path, spaces)
+    if name in checked.resolutions:
+        raise Problem(
+            "no-space", f"`{name}` is a model: one network, nothing to draw",
+            help=f"`regnetc show {printable(text)}` shows it",
+        )  # fmt: skip
+    if name not in spaces:
+        _unknown(path, name, spaces)
+    return read(checked.scopes[name])
+
+
+def _sound(path: Path) -> Checked:
+    """A spec without errors."""
     checked = check_file(path)
     if checked.failed:
         console.show_problems(checked.problems)
         raise Problem("has-errors", f"`{printable(str(path))}` has errors", help="mend them first")
-    return _named(checked, path, name)
+    return checked
+
+
+def _unknown(path: Path, name: str, known: list[str]) -> NoReturn:
+    near = nearest_word(name, known)
+    raise Problem(
+        "unknown-model", f"`{printable(str(path))}` declares no `{printable(name, 100)}`",
+        help=f"did you mean `{near}`?" if near else f"it declares {listed([f'`{n}`' for n in known[:20]], 'and')}",
+    )  # fmt: skip
 
 
 def _split(text: str) -> tuple[Path, str | None]:
@@ -67,11 +134,7 @@ def _named(checked: Checked, path: Path, name: str | None) -> Target:
         return Target(signed(resolution.network, checked, str(path)), resolution, scopes[name])
     if name in scopes:
         return Target(None, None, scopes[name])
-    near = nearest_word(name, scopes)
-    raise Problem(
-        "unknown-model", f"`{printable(str(path))}` declares no `{printable(name, 100)}`",
-        help=f"did you mean `{near}`?" if near else f"it declares {listed([f'`{n}`' for n in [*scopes][:20]], 'and')}",
-    )  # fmt: skip
+    _unknown(path, name, [*scopes])
 
 
 def _which(path: Path, names: list[str]) -> NoReturn:

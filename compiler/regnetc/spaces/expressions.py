@@ -1,0 +1,134 @@
+"""Expressions and bounds on columns: a value for each candidate, and which candidates a line keeps.
+
+Values are float64. Where they are whole numbers comparisons are exact; where not, candidates that
+lie too near to a bound to be sure are said to be doubtful, and are worked out one by one elsewhere.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..distributions import Distribution
+from ..tree import Bound, Call, Chain, Expr, Listing, Member, Number, Ref, String, counted
+from ..values import stage_of
+from .arrays import Flags
+
+_SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_NEAR = 1e-9
+
+
+class Column(NamedTuple):
+    """A value of every candidate, or one for all; `whole` where it is exact."""
+
+    x: Any
+    whole: bool
+
+
+Lookup = Callable[[Ref, int | None], Column]
+
+
+class Verdict(NamedTuple):
+    """Which candidates a line keeps, and of which it cannot be said in float64."""
+
+    keeps: Any
+    doubtful: Any
+
+
+def evaluate(e: Expr, lookup: Lookup, stage: int | None = None) -> Column:
+    """The value of a checked expression for every candidate."""
+    match e:
+        case Number():
+            return constant(e.value)
+        case Ref():
+            return lookup(e, stage_of(e, stage))
+        case Chain():
+            return _chain(e, lookup, stage)
+        case Call():
+            ref = counted(e)
+            if ref is not None:
+                return lookup(ref, None)
+            argument: Any = e.arguments[0]
+            with np.errstate(invalid="ignore"):
+                return Column(np.sqrt(evaluate(argument, lookup, stage).x), False)
+        case Listing() | String():
+            raise AssertionError("checked before")
+
+
+def constant(value: Fraction) -> Column:
+    return Column(float(value), value.denominator == 1 and abs(value) < 2**53)
+
+
+def _chain(e: Chain, lookup: Lookup, stage: int | None) -> Column:
+    x, whole = evaluate(e.operands[0], lookup, stage)
+    for sign, operand in zip(e.operators, e.operands[1:], strict=True):
+        y = evaluate(operand, lookup, stage)
+        whole = whole and y.whole and sign != "/"
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            x = _OPERATORS[sign](x, y.x)
+        whole = whole and bool(np.all(np.abs(x) < 2**53))
+    return Column(x, whole)
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+}
+
+
+def bound(line: Bound, lookup: Lookup, stage: int | None) -> Verdict:
+    """`12 <= d <= 28`, at a stage if it speaks of `i`."""
+    values = [evaluate(operand, lookup, stage) for operand in line.operands]
+    keeps: Any = True
+    doubtful: Any = False
+    for a, b, sign in zip(values, values[1:], line.signs, strict=False):
+        keeps = keeps & _SIGNS[sign](a.x, b.x)
+        doubtful = doubtful | _close(a, b)
+    return Verdict(keeps, doubtful)
+
+
+def member(line: Member, lookup: Lookup, stage: int | None) -> Verdict:
+    """`flops in 360MF..400MF`, with the step where there is one."""
+    x = evaluate(line.value, lookup, stage)
+    low = evaluate(line.range.low, lookup, stage)
+    high = evaluate(line.range.high, lookup, stage)
+    keeps = (low.x <= x.x) & (x.x <= high.x)
+    doubtful = _close(x, low) | _close(x, high)
+    if line.range.step is not None:
+        step = evaluate(line.range.step, lookup, stage)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            turns = (x.x - low.x) / step.x
+        off = np.abs(turns - np.rint(turns))
+        keeps = keeps & (off == 0)
+        if not (x.whole and low.whole and step.whole):
+            doubtful = doubtful | (off < _NEAR)
+    return Verdict(keeps, doubtful)
+
+
+def _close(a: Column, b: Column) -> Any:
+    if a.whole and b.whole:
+        return False
+    return np.abs(a.x - b.x) <= _NEAR * np.maximum(np.abs(a.x), np.abs(b.x))
+
+
+def among(x: Any, d: Distribution) -> Any:
+    """Which values are among those of a distribution."""
+    found: Any = False
+    for piece in d.pieces:
+        low, high, step = float(piece.low), float(piece.high), float(piece.step)
+        turns = np.rint((x - low) / step)
+        on = np.abs(low + turns * step - x) <= _NEAR * np.abs(x)
+        found = found | (on & (turns >= 0) & (turns <= piece.size - 1) & (x <= high * (1 + _NEAR)))
+    return found
+
+
+def flags(x: Any, n: int) -> Flags:
+    """A verdict that is one for all, spread over n candidates."""
+    out: Flags = np.broadcast_to(np.asarray(x, bool), (n,))
+    return out
