@@ -14,8 +14,8 @@ ARITHMETIC = {"regnet.py", "complexity.py", "distributions.py"}
 ORDER = [
     "limits", "diagnostics", "tree", "scan", "vocabulary", "mistakes", "tables", "grammar", "syntax", "library", "program",
     "scopes", "check_lines", "check_blocks", "values", "cells", "distributions", "draws", "check_bounds", "check",
-    "refinement", "canonical", "regnet", "complexity", "network", "resolve", "facts", "bounds", "expect", "published",
-    "names", "ir", "emit", "verify", "driver", "render", "fmt",
+    "refinement", "canonical", "regnet", "complexity", "network", "fitting", "scaling", "resolve", "facts", "bounds", "expect", "published",
+    "names", "ir", "emit", "verify", "driver", "render", "fmt", "writing",
 ]  # fmt: skip
 
 

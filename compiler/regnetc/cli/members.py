@@ -49,14 +49,14 @@ def members_of(text: str) -> tuple[Path, range] | None:
 def compiled(folder: Path, numbers: range, jobs: int) -> Iterator[Made]:
     """The modules of some members, in order. Raises Problem for a population that is damaged."""
     if jobs == 1 or len(numbers) <= _AT_ONCE:
-        _begin_here(folder)
+        begin_here(folder)
         with bar("compiling") as tell:
             for done, number in enumerate(numbers, 1):
                 yield _module(number)
                 tell(done, len(numbers), "")
         return
     with (
-        ProcessPoolExecutor(jobs, initializer=_begin, initargs=(folder,)) as pool,
+        ProcessPoolExecutor(jobs, initializer=begin, initargs=(folder,)) as pool,
         bar("compiling") as tell,
     ):
         for done, made in enumerate(pool.map(_module, numbers, chunksize=_AT_ONCE), 1):
@@ -67,23 +67,29 @@ def compiled(folder: Path, numbers: range, jobs: int) -> Iterator[Made]:
 _population: Population | None = None
 
 
-def _begin(folder: Path) -> None:
+def begin(folder: Path) -> None:
     """Set a worker up; Ctrl-C is the parent's to see."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _begin_here(folder)
+    begin_here(folder)
 
 
-def _begin_here(folder: Path) -> None:
+def begin_here(folder: Path) -> None:
+    """Read the population that this process works on."""
     global _population  # noqa: PLW0603
     from ..spaces import store
 
     _population = store.read(folder)
 
 
+def member(number: int) -> Network:
+    """A member of the population that this process began with."""
+    assert _population is not None
+    return _population.network(number)
+
+
 def _module(number: int) -> Made:
     """A member's module, after it has been rebuilt from the network that it carries."""
-    assert _population is not None
-    network = _population.network(number)
+    network = member(number)
     text = emit(network)
     verify(text.encode())
     return f"{module_name(network.name.lower())}.py", text, network

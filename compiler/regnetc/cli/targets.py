@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -54,7 +55,7 @@ def address(text: str) -> tuple[Path, int] | None:
     Raises Problem where the population has no such member.
     """
     folder, mark, number = text.rpartition("#")
-    if not mark or Path(text).exists() or not is_population(folder):
+    if not mark or _exists(text) or not is_population(folder):
         return None
     from ..spaces import store
 
@@ -112,8 +113,12 @@ def _unknown(path: Path, name: str, known: list[str]) -> NoReturn:
     )  # fmt: skip
 
 
+def _exists(text: str) -> bool:
+    return os.path.exists(text)  # noqa: PTH110 - false, too, for a name that no file can have
+
+
 def _split(text: str) -> tuple[Path, str | None]:
-    if ":" not in text or Path(text).exists():
+    if ":" not in text or _exists(text):
         return Path(text), None
     file, _, name = text.rpartition(":")
     return Path(file), name

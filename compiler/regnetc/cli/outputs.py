@@ -1,0 +1,32 @@
+"""Files that a command writes where its user says: whole, and never over something else unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regnetc_runtime import files
+from regnetc_runtime.problems import Problem
+
+from ..diagnostics import printable
+
+
+def may_write(path: Path, *, force: bool) -> None:
+    """Raise Problem where a file is there already and nobody insisted."""
+    if not force and (path.exists() or path.is_symlink()):
+        raise Problem(
+            "exists", f"`{printable(str(path))}` is there already",
+            help="choose another name with `-o`, or replace it with `--force`",
+        )  # fmt: skip
+
+
+def write_spec(path: Path, text: str, *, force: bool) -> None:
+    """Write a spec; one with the same text may stand there already."""
+    if path.suffix != ".regnet":
+        raise Problem(
+            "no-spec", f"`{printable(str(path))}` does not end in `.regnet`", help="specs do"
+        )
+    data = text.encode()
+    if not (path.is_file() and path.read_bytes() == data):
+        may_write(path, force=force)
+        files.make_folder(path.parent)
+        files.write(path, data)

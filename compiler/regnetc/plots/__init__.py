@@ -1,0 +1,1 @@
+"""Pictures of networks and populations, in a file or in characters."""

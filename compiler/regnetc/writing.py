@@ -1,0 +1,96 @@
+"""A network written down again: the spec that a person would have typed for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+from .canonical import number
+from .fmt import format_text
+from .network import Network
+
+
+class Line(NamedTuple):
+    """The parameters of a quantised line, for a network whose widths and depths lie on it."""
+
+    d: int
+    w0: int
+    wa: Fraction
+    wm: Fraction
+    b: Fraction
+    g: int
+
+
+_NAME = r"[A-Za-z][A-Za-z0-9_]*([-.][A-Za-z0-9_]+)*"
+_DEFAULTS: dict[str, str] = {
+    "stem": "32", "stem_type": "simple", "head": "0", "activation": "relu", "se": "0", "image": "224",
+    "channels": "3", "classes": "1000", "rounding": "paper", "stages": "4", "stride[i]": "2",
+}  # fmt: skip
+"""What AnyNet says where a model says nothing."""
+
+_FAMILIES: dict[str, dict[str, str]] = {
+    "X": {},
+    "Y": {"se": "0.25"},
+    "Z": {"se": "0.25", "activation": "silu", "b": "0.25"},
+}
+"""What RegNetX, RegNetY and RegNetZ say otherwise."""
+
+
+def as_spec(network: Network, name: str, doc: str, line: Line | None = None) -> str:
+    """A spec whose model is the network: on its line where one is given, else stage by stage.
+
+    `name` has to be a name of the language; of `doc` every line becomes one of the comment above.
+    """
+    assert re.fullmatch(_NAME, name), name
+    block = network.block
+    if line is not None:
+        parent, defaults = f"RegNet{block}", _DEFAULTS | _FAMILIES[block]
+        rows = [*_on_line(line), *_parts(network)]
+    else:
+        parent, defaults = ("AnyNetX" if block == "X" else "AnyNet"), _DEFAULTS
+        rows = [*_parts(network), *_stage_by_stage(network)]
+        if block != "X":
+            rows.insert(0, ("block", block))
+    body = "".join(f"  {k} = {v}\n" for k, v in rows if defaults.get(k) != v)
+    comment = "".join(f"# {row}".rstrip() + "\n" for row in doc.split("\n"))
+    text = f'use "families.regnet"\n\n{comment}model {name} extends {parent} {{\n{body}}}\n'
+    return format_text(text)
+
+
+def _on_line(line: Line) -> Iterator[tuple[str, str]]:
+    for name, value in line._asdict().items():
+        yield name, number(Fraction(value))
+
+
+def _parts(n: Network) -> Iterator[tuple[str, str]]:
+    """Everything but the stages' widths, depths and groups."""
+    se = dict(n.parameters).get("se", 0)
+    yield from (
+        ("stem", str(n.stem.w)), ("stem_type", n.stem.type), ("head", str(n.head)),
+        ("activation", n.activation), ("se", number(_ratio(se))), ("image", str(n.image)),
+        ("channels", str(n.channels)), ("classes", str(n.classes)), ("rounding", n.rounding),
+        ("stages", str(len(n.stages))), ("stride[i]", _each([str(s.stride) for s in n.stages])),
+    )  # fmt: skip
+
+
+def _stage_by_stage(n: Network) -> Iterator[tuple[str, str]]:
+    yield "w[i]", _listed([str(s.w) for s in n.stages])
+    yield "d[i]", _listed([str(s.d) for s in n.stages])
+    yield "b[i]", _each([number(_ratio(s.b)) for s in n.stages])
+    yield "g[i]", _each([str(s.g) for s in n.stages])
+
+
+def _ratio(x: float) -> Fraction:
+    """The fraction that a float stands for: b is n or 1/n, and a float tells them apart."""
+    return Fraction(x).limit_denominator(2**16)
+
+
+def _each(values: list[str]) -> str:
+    """One value for all stages where they share it."""
+    return values[0] if len(set(values)) == 1 else _listed(values)
+
+
+def _listed(values: list[str]) -> str:
+    return f"[{', '.join(values)}]"
