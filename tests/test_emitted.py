@@ -24,6 +24,7 @@ from torch import nn
 # All 500 networks of `make test-all`; a plain run tries the first of them.
 MODULES = int(os.environ.get("REGNETC_MODULES", "60"))
 STEMS = [*SHIPPED, "digits"]
+SPACES = ("anynetx", "regnety", "regnetz", "x400mf_space", "regimes")
 
 
 def hooked(net: nn.Module, channels: int, image: int) -> dict[str, int]:
@@ -112,7 +113,7 @@ def test_committed_modules_are_what_their_specs_emit(stem: str, root: Path) -> N
 
 def test_nothing_else_is_committed_as_generated(root: Path) -> None:
     assert {p.stem for p in (root / "generated").glob("*.py")} == set(STEMS)
-    assert {p.stem for p in (root / "spec").glob("*.regnet")} == {*STEMS, "families"}
+    assert {p.stem for p in (root / "spec").glob("*.regnet")} == {*STEMS, *SPACES, "families"}
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])

@@ -89,6 +89,7 @@ def power(x: float, k: int) -> float:
 class Arithmetic(Protocol):
     """What the fitting of widths needs of numbers: those of one network, or arrays of many."""
 
+    def times(self, a: Any, b: Any) -> Any: ...
     def larger(self, a: Any, b: Any) -> Any: ...
     def smaller(self, a: Any, b: Any) -> Any: ...
     def quotient(self, a: Any, b: Any) -> Any: ...
@@ -114,6 +115,7 @@ def nearest(v: int, m: int) -> int:
 class _Whole:
     """The arithmetic of Python's integers."""
 
+    times = staticmethod(operator.mul)
     larger = staticmethod(max)
     smaller = staticmethod(min)
     quotient = staticmethod(operator.floordiv)
@@ -145,17 +147,18 @@ def fit(w: Any, b: Ratio, g: Any, rounding: Rounding, on: Arithmetic = WHOLE) ->
     `torchvision` takes the nearest multiple of g, halves up, and one more where that loses a tenth.
     `on` is the arithmetic: of whole numbers, unless arrays of them come in.
     """
-    wanted = on.larger(1, on.quotient(w * b.denominator, b.numerator))
+    wanted = on.larger(1, on.quotient(on.times(w, b.denominator), b.numerator))
     g = on.smaller(g, wanted)
     if rounding == "paper":
         multiple = on.lcm(g, b.denominator)
         inner = on.larger(multiple, on.nearest(wanted, multiple))
+        outer = on.quotient(on.times(inner, b.numerator), b.denominator)
     else:
         multiple = g
         inner = on.larger(g, on.quotient(2 * wanted + g, 2 * g) * g)
         inner = inner + g * (10 * inner < 9 * wanted)
-    outer = on.quotient(inner * b.numerator, b.denominator)
-    inner = on.quotient(outer * b.denominator, b.numerator)
+        outer = on.quotient(on.times(inner, b.numerator), b.denominator)
+        inner = on.quotient(on.times(outer, b.denominator), b.numerator)
     return Fit(outer, inner, g, wanted, multiple)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,37 +13,76 @@ Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-class _Columns:
+class Room:
+    """Arrays that every batch of candidates uses again, by name: nothing is allocated on the way.
+
+    What stands in one holds until somebody asks for the same name again.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Floats] = {}
+
+    def __call__(self, name: str, *shape: int) -> Floats:
+        size = math.prod(shape)
+        held = self._held.get(name)
+        if held is None or len(held) < size:
+            held = self._held[name] = np.empty(size + size // 8)
+        return held[:size].reshape(shape)
+
+
+class Columns:
     """The arithmetic that `regnet.fit` asks for; a quotient of whole numbers is rounded down.
 
     A float64 quotient of whole numbers below 2**26 is a half or a whole number only if it is one
-    exactly, so that rounding it is right.
+    exactly, so that rounding it is right. Of two columns the one with more dimensions has the shape
+    of the result. Results stand in a room, and hold until `again`; the second operand of `larger`
+    is overwritten if it stands there, too.
     """
 
-    @staticmethod
-    def larger(a: Any, b: Any) -> Any:
-        return np.maximum(a, b)
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._made: list[Floats] = []
 
-    @staticmethod
-    def smaller(a: Any, b: Any) -> Any:
-        return np.minimum(a, b)
+    def again(self) -> None:
+        """Use the room from its beginning."""
+        self._made = []
 
-    @staticmethod
-    def quotient(a: Any, b: Any) -> Any:
-        return a if _is_one(b) else np.floor(a / b)
+    def _out(self, *parts: Any) -> Floats | None:
+        """Where a result goes; None for one that is a single number."""
+        shape: tuple[int, ...] = max(map(np.shape, parts), key=len)
+        if not shape:
+            return None
+        made = self._room(f"scratch {len(self._made)}", *shape)
+        self._made.append(made)
+        return made
 
-    @staticmethod
-    def nearest(v: Any, m: Any) -> Any:
-        return np.rint(v / m) * m
+    def times(self, a: Any, b: Any) -> Any:
+        if _is_one(b):
+            return a
+        return b if _is_one(a) else np.multiply(a, b, out=self._out(a, b))
 
-    @staticmethod
-    def lcm(a: Any, b: Any) -> Any:
+    def larger(self, a: Any, b: Any) -> Any:
+        ours = any(b is made for made in self._made) and np.ndim(a) <= np.ndim(b)
+        return np.maximum(a, b, out=b if ours else self._out(a, b))
+
+    def smaller(self, a: Any, b: Any) -> Any:
+        return np.minimum(a, b, out=self._out(a, b))
+
+    def quotient(self, a: Any, b: Any) -> Any:
+        if _is_one(b):
+            return a
+        out = self._out(a, b)
+        return np.floor(np.divide(a, b, out=out), out=out)
+
+    def nearest(self, v: Any, m: Any) -> Any:
+        out = self._out(v, m)
+        q = np.rint(np.divide(v, m, out=out), out=out)
+        return np.multiply(q, m, out=out)
+
+    def lcm(self, a: Any, b: Any) -> Any:
         if _is_one(b):
             return a
         return np.lcm(np.asarray(a, np.int64), np.asarray(b, np.int64)).astype(np.float64)
-
-
-COLUMNS = _Columns()
 
 
 def _is_one(x: Any) -> bool:

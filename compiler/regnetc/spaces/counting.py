@@ -14,17 +14,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import complexity
 from ..complexity import BlockType, Counts, StageShape, StemType, Tally
+from .arrays import Floats, Room
 
-Floats = NDArray[np.float64]
 Monomial = tuple[str, ...]
 
 COUNTS = Counts._fields
 _EXACT = 2**53
-_PIECE = 1024  # candidates whose monomials stay in the cache
+_PIECE = 3000  # candidates whose monomials stay in the cache
 
 
 class Poly:
@@ -101,65 +100,123 @@ class Frame(NamedTuple):
     inner: bool
 
 
-class Counter:
-    """Counts for a frame. `variables` are what a chunk has to bring, each of shape (stages, n)."""
+class _Plan(NamedTuple):
+    """Coefficients of some sums, and for each count the sum it is made of, how often, and what is added."""
 
-    def __init__(self, frame: Frame) -> None:
+    coefficients: Floats
+    rows: list[tuple[int, int, float]]
+
+
+class Counter:
+    """Counts for a frame. `variables` are what a chunk has to bring, each of shape (stages, n).
+
+    `most` says what the variables cannot exceed, where that is known: sums that stay exact up to
+    there need no more looking at.
+    """
+
+    def __init__(self, frame: Frame, room: Room, most: Mapping[str, float] | None = None) -> None:
         self.frame = frame
         self.stages = len(frame.strides)
         self.variables = _variables(frame)
         totals = _symbolic(frame)
-        monomials = {m for stage, _ in totals for p in stage.values() for m in p.terms if m}
-        self._products = _products(self.variables, monomials)
-        self._rows = {m: k for k, (m, _, _) in enumerate(self._products)}
-        self._coefficients = np.zeros((len(COUNTS), len(self._rows) * self.stages + 1))
-        self._collect(totals)
-        self._safe = [0.0] * len(self.variables)
-        self._buffer: Floats = np.empty(len(self._products) * self.stages * _PIECE)
+        self._monomials = _monomials(totals)
+        self._products = _products(self.variables, self._monomials)
+        numbered = [(k, *product) for k, product in enumerate(self._products)]
+        self._order = sorted(numbered, key=lambda p: len(p[1]))
+        rows = {m: k for k, m in enumerate(self._monomials)}
+        self._coefficients = np.zeros((len(COUNTS), len(rows) * self.stages + 1))
+        self._collect(totals, rows)
+        self._like = [self._first_like(row) for row in range(len(COUNTS))]
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._room = room
+        known = [] if most is None else [most.get(v, math.inf) for v in self.variables]
+        self._safe = known if known and self._fits(known) else [0.0] * len(self.variables)
+        self._sure = bool(known) and self._safe is known
 
-    def _collect(self, totals: Sequence[tuple[dict[str, Poly], int]]) -> None:
+    def _collect(
+        self, totals: Sequence[tuple[dict[str, Poly], int]], at_row: Mapping[Monomial, int]
+    ) -> None:
         rows = self._coefficients
         for polys, at in totals:
             for row, name in enumerate(COUNTS):
                 for m, c in polys[name].terms.items():
-                    column = self._rows[m] * self.stages + at if m else -1
+                    column = at_row[m] * self.stages + at if m else -1
                     assert abs(rows[row, column] + c) < _EXACT
                     rows[row, column] += c
 
-    def values(self, columns: Mapping[str, Floats], names: Sequence[str] = COUNTS) -> Floats:
+    def _first_like(self, row: int) -> tuple[int, int]:
+        """An earlier count that this one is a multiple of, constants apart, and how many times."""
+        this = self._coefficients[row, :-1]
+        for other in range(row):
+            base = self._coefficients[other, :-1]
+            times = int(np.max(this // np.where(base > 0, base, np.inf)))
+            if times > 0 and np.array_equal(base * times, this):
+                return other, times
+        return row, 1
+
+    def values(
+        self,
+        columns: Mapping[str, Floats],
+        names: Sequence[str] = COUNTS,
+        out: Floats | None = None,
+    ) -> Floats:
         """The named counts of n networks, shape (names, n), from columns of shape (stages, n)."""
         n = columns["w"].shape[1]
-        chosen = self._coefficients[[COUNTS.index(name) for name in names]]
-        out: Floats = np.empty((len(names), n))
+        plan = self._plan(tuple(names))
+        if out is None:
+            out = np.empty((len(names), n))
         for first in range(0, n, _PIECE):
             piece = slice(first, min(n, first + _PIECE))
-            np.matmul(chosen[:, :-1], self._monomials(columns, piece), out=out[:, piece])
-        out += chosen[:, -1:]
+            features = self._features(columns, piece)
+            sums = self._room("sums", len(plan.coefficients), features.shape[1])
+            np.matmul(plan.coefficients, features, out=sums)
+            for row, (of, times, more) in enumerate(plan.rows):
+                if times == 1:
+                    np.add(sums[of], more, out=out[row, piece])
+                else:
+                    np.multiply(sums[of], times, out=out[row, piece])
+                    out[row, piece] += more
         return out
 
-    def exactly(self, columns: Mapping[str, Floats], names: Sequence[str] = COUNTS) -> Any:
+    def _plan(self, names: tuple[str, ...]) -> _Plan:
+        """Which sums some counts need, and what makes each count of one of them."""
+        if names not in self._plans:
+            wanted = [COUNTS.index(name) for name in names]
+            sums = sorted({self._like[row][0] for row in wanted})
+            rows = []
+            for row in wanted:
+                of, times = self._like[row]
+                rows.append((sums.index(of), times, float(self._coefficients[row, -1])))
+            self._plans[names] = _Plan(self._coefficients[sums, :-1], rows)
+        return self._plans[names]
+
+    def exactly(
+        self,
+        columns: Mapping[str, Floats],
+        names: Sequence[str] = COUNTS,
+        out: Floats | None = None,
+    ) -> Any:
         """As `values`; in Python's integers where float64 does not hold the sums."""
-        if self.exact(columns):
-            return self.values(columns, names)
+        if self._sure or self.exact(columns):
+            return self.values(columns, names, out)
         wide = {name: columns[name].astype(np.int64).astype(object) for name in self.variables}
-        room = []
-        for m, _, _ in self._products:
-            room.append(np.prod(np.stack([wide[v] for v in m]), axis=0))
-        rows = np.concatenate(room)
+        products = [np.prod(np.stack([wide[v] for v in m]), axis=0) for m in self._monomials]
         chosen = self._coefficients[[COUNTS.index(name) for name in names]].astype(np.int64)
         exact = chosen.astype(object)
-        return exact[:, :-1] @ rows + exact[:, -1:]
+        return exact[:, :-1] @ np.concatenate(products) + exact[:, -1:]
 
-    def _monomials(self, columns: Mapping[str, Floats], piece: slice) -> Floats:
-        n = piece.stop - piece.start
-        size = len(self._products) * self.stages * n
-        room = self._buffer[:size].reshape(-1, self.stages, n)
-        for k, (m, a, b) in enumerate(self._products):
-            if b < 0:
-                room[k] = columns[m[0]][:, piece]
+    def _features(self, columns: Mapping[str, Floats], piece: slice) -> Floats:
+        """The monomials that counts are sums of, shape (monomials x stages, n)."""
+        count, n = len(self._products), piece.stop - piece.start
+        room = self._room("features", count, self.stages, n)
+        done: dict[Monomial, Floats] = {(v,): columns[v][:, piece] for v in self.variables}
+        for k, m, a, b in self._order:
+            if len(m) == 1:
+                room[k] = done[m]
             else:
-                np.multiply(room[a], room[b], out=room[k])
-        return room.reshape(-1, n)
+                done[m] = np.multiply(done[a], done[b], out=room[k])
+        features: Floats = room[: len(self._monomials)].reshape(-1, n)
+        return features
 
     def exact(self, columns: Mapping[str, Floats]) -> bool:
         """Whether no sum of a chunk can leave the whole numbers that float64 holds."""
@@ -175,7 +232,7 @@ class Counter:
     def _fits(self, most: Sequence[float]) -> bool:
         """Whether the sums stay exact while no variable exceeds these values."""
         at = dict(zip(self.variables, most, strict=True))
-        room = np.repeat([math.prod(at[v] for v in m) for m, _, _ in self._products], self.stages)
+        room = np.repeat([math.prod(at[v] for v in m) for m in self._monomials], self.stages)
         largest = np.abs(self._coefficients[:, :-1]) @ room + np.abs(self._coefficients[:, -1])
         return bool(largest.max() < _EXACT)
 
@@ -212,30 +269,46 @@ def _polys(tally: Tally, frame: Frame) -> dict[str, Poly]:
     return {name: Poly.of(value) for name, value in counts.as_dict().items()}
 
 
+def _monomials(totals: Sequence[tuple[dict[str, Poly], int]]) -> list[Monomial]:
+    """The products that some count is a sum of, short ones first."""
+    sums: dict[tuple[Monomial, str, int], int] = {}
+    for polys, at in totals:
+        for name, poly in polys.items():
+            for m, c in poly.terms.items():
+                sums[m, name, at] = sums.get((m, name, at), 0) + c
+    return sorted({m for (m, _, _), c in sums.items() if c and m}, key=lambda m: (len(m), m))
+
+
 def _products(
-    variables: Sequence[str], monomials: set[Monomial]
-) -> list[tuple[Monomial, int, int]]:
-    """An order to work out monomials in: each a variable (-1, -1) or the product of two before it."""
-    order: list[tuple[Monomial, int, int]] = [((name,), -1, -1) for name in variables]
-    place = {m: k for k, (m, _, _) in enumerate(order)}
+    variables: Sequence[str], wanted: Sequence[Monomial]
+) -> list[tuple[Monomial, Monomial, Monomial]]:
+    """How to work monomials out: each a variable, or a product of two that come before it.
 
-    def add(m: Monomial) -> int:
-        if m not in place:
-            a, b = add(_cheapest(m, place)), -1
-            rest = list(m)
-            for name in order[a][0]:
-                rest.remove(name)
-            b = add(tuple(rest))
-            order.append((m, a, b))
-            place[m] = len(order) - 1
-        return place[m]
+    The wanted ones take the first rows, what is needed on the way the rows behind them; they are
+    listed by row and, since factors are shorter, may be worked out in the order of their length.
+    """
+    factors: dict[Monomial, tuple[Monomial, Monomial]] = {(name,): ((), ()) for name in variables}
+    helpers: list[Monomial] = []
 
-    for m in sorted(monomials, key=lambda m: (len(m), m)):
+    def add(m: Monomial) -> None:
+        if m in factors:
+            return
+        one = _cheapest(m, [*factors, *wanted])
+        rest = list(m)
+        for name in one:
+            rest.remove(name)
+        add(one)
+        add(tuple(rest))
+        factors[m] = (one, tuple(rest))
+        if m not in wanted:
+            helpers.append(m)
+
+    for m in wanted:
         add(m)
-    return order
+    return [(m, *factors[m]) for m in (*wanted, *helpers)]
 
 
-def _cheapest(m: Monomial, known: Mapping[Monomial, int]) -> Monomial:
+def _cheapest(m: Monomial, known: Sequence[Monomial]) -> Monomial:
     """A factor one degree lower, one that is there already if possible."""
-    factors = [m[:k] + m[k + 1 :] for k in range(len(m))]
-    return next((f for f in factors if f in known), factors[-1])
+    parts = [m[:k] + m[k + 1 :] for k in range(len(m))]
+    return next((f for f in parts if f in known), parts[-1])

@@ -24,16 +24,18 @@ from ..tree import Bound, Draw, Expr, Fix, Listing, Member, Ref, references
 from ..values import Quantity
 from ..vocabulary import COUNTS, PARAMETERS
 from . import chains, expressions, lines
-from .arrays import COLUMNS, Flags, Floats, Indices, Ratios
+from .arrays import Columns, Flags, Floats, Indices, Ratios, Room
 from .box import Box
 from .counting import COUNTS as COUNTED
 from .counting import Counter, Frame
 from .expressions import Column, Verdict
+from .hull import Hull, Range
 from .members import holds
 from .random import Stream, Table, Words, key
 from .space import Demand, Space, Variable
 
-BLOCK = 8000  # candidates that are worked on together: their columns stay in the cache
+BLOCK = 16_000  # candidates that are worked on together: fewer cost more in calls, more do not fit the cache
+_WORTH = 0.8  # of a batch has to be left for it to stay as it is
 STRUCTURE = ("image", "channels", "head", "classes", "se")
 
 
@@ -83,7 +85,11 @@ class Engine:
         open_ = [d for d in space.demands if d.normal not in settled]
         self.demands = sorted((d for d in open_ if not isinstance(d.line, Fix)), key=_cost)
         self.reasons: list[Demand | None] = [*_lines(open_), None, *self.demands]
+        self.room = Room()
+        self.columns = Columns(self.room)
         self.counters: dict[Frame, Counter] = {}
+        self._hull = Hull(space, {c: Range(grid[0], grid[-1]) for c, grid in self.grids.items()})
+        self._most: dict[int, dict[str, float]] = {}
         self._wanted = _wanted(self.demands)
         self._line = _Line(self) if space.line is not None else None
 
@@ -92,18 +98,22 @@ class Engine:
         refused = np.zeros(len(self.reasons), np.int64)
         refused[0] = n
         parts: list[Batch] = []
-        for batch in self._batches(first, n):
-            if self._line is not None:
-                self._line.quantize(batch)
-            else:
-                batch.count_stages()
-            refused[0] -= batch.n
-            for group in batch.groups():
+        for batch in self.batches(first, n):
+            for group in self.grouped(batch):
+                refused[0] -= group.left
                 self._members(group, refused)
                 parts += [group] * bool(group.n)
         return _found(parts, self.space, refused)
 
-    def _batches(self, first: int, n: int) -> Iterator[Batch]:
+    def grouped(self, batch: Batch) -> list[Batch]:
+        """Find the stages of a batch, and take it apart into networks of the same structure."""
+        if self._line is not None:
+            self._line.quantize(batch)
+        else:
+            batch.count_stages()
+        return batch.groups() if batch.left else []
+
+    def batches(self, first: int, n: int) -> Iterator[Batch]:
         """Candidates in batches; of a line's candidates, those that a quick test leaves."""
         waiting: list[Batch] = []
         for start in range(first, first + n, BLOCK):
@@ -119,20 +129,27 @@ class Engine:
         if waiting:
             yield _together(waiting)
 
+    def most(self, depth: int) -> dict[str, float]:
+        """What widths, depths and groups of networks with so many stages cannot exceed."""
+        if depth not in self._most:
+            self._most[depth] = self._hull.most(depth)
+        return self._most[depth]
+
     def wanted(self, image: int | None) -> list[str]:
         """The counts that demands speak of, at one image size."""
         return self._wanted.get(image, [])
 
     def _members(self, batch: Batch, refused: Indices) -> None:
         """Drop the candidates that some line refuses."""
-        before = batch.n
+        before = batch.left
         batch.build()
-        refused[1] += before - batch.n
+        refused[1] += before - batch.left
         for at, demand in enumerate(self.demands, 2):
-            before = batch.n
+            before = batch.left
             if before:
                 batch.keep(batch.verdict(demand))
-            refused[at] += before - batch.n
+            refused[at] += before - batch.left
+        batch.settle()
 
 
 def _places(v: Variable, left: Sequence[Fraction]) -> Indices:
@@ -187,24 +204,42 @@ class Batch:
         self.counts: dict[tuple[str, int | None], Floats] = {}
         self.stages: Indices = np.zeros(0, np.int64)
         self.depth = 0
+        self.left = len(candidates)
+        self._alive: Flags | None = None
 
     @property
     def n(self) -> int:
+        """Candidates in the columns; `left` of them are not refused yet."""
         return len(self.candidates)
 
+    @property
+    def alive(self) -> Flags:
+        """Which candidates in the columns are not refused yet."""
+        return np.ones(self.n, bool) if self._alive is None else self._alive
+
     def keep(self, mask: Flags) -> None:
-        """Drop the candidates that are not marked."""
-        if mask.all():
+        """Refuse the candidates that are not marked; columns lose them once they are many."""
+        alive = mask if self._alive is None else mask & self._alive
+        self.left = int(np.count_nonzero(alive))
+        if self.left == self.n:
             return
-        self.select(np.flatnonzero(mask))
+        if self.left > _WORTH * self.n:
+            self._alive = alive
+        else:
+            self.select(np.flatnonzero(alive))
+
+    def settle(self) -> None:
+        """Leave nothing in the columns but what is left, and nothing in the room."""
+        self.select(np.flatnonzero(self.alive))
 
     def select(self, kept: Indices) -> None:
+        self.left, self._alive = len(kept), None
         self.candidates = self.candidates[kept]
         self.first = None
         self.picks = {c: x[kept] for c, x in self.picks.items()}
         self.given = {c: x[kept] if np.ndim(x) else x for c, x in self.given.items()}
         self.line = {k: x.take(kept, axis=1) for k, x in self.line.items()}
-        self.built = _rows(self.built, kept)
+        self.built = {k: x.take(kept, axis=1) for k, x in self.built.items()}
         self.counts = {k: x[kept] for k, x in self.counts.items()}
         self.stages = self.stages[kept] if len(self.stages) else self.stages
 
@@ -270,15 +305,20 @@ class Batch:
 
     def groups(self) -> list[Batch]:
         """The batch in parts whose networks differ in widths, depths and groups only."""
-        codes = [self.stages]
+        few, many = self.space.stages
         structure: list[Cell] = [(name, None) for name in STRUCTURE]
-        structure += [("stride", stage) for stage in range(1, self.space.stages[1] + 1)]
-        for cell in structure:
-            column = self.cell(*cell)
-            if np.ndim(column):
-                codes.append(np.unique(column, return_inverse=True)[1])
+        structure += [("stride", stage) for stage in range(1, many + 1)]
+        differing = [cell for cell in structure if np.ndim(self.cell(*cell))]
+        if few == many and not differing:
+            self.depth = many
+            return [self]
+        self.settle()
+        codes = [
+            self.stages,
+            *(np.unique(self.cell(*c), return_inverse=True)[1] for c in differing),
+        ]
         if all(len(code) == 0 or (code == code[0]).all() for code in codes):
-            self.depth = int(self.stages[0]) if self.n else self.space.stages[1]
+            self.depth = int(self.stages[0]) if self.n else many
             return [self]
         _, group = np.unique(np.stack(codes), axis=1, return_inverse=True)
         return [self._part(np.flatnonzero(group == k)) for k in range(int(group.max()) + 1)]
@@ -314,20 +354,25 @@ class Batch:
         if not self.n:
             return
         rounding: Any = self.space.fixed["rounding", None]
-        b = self._ratios()
-        fit = regnet.fit(self.staged("w"), b, self.staged("g"), rounding, COLUMNS)
-        self.built["w"] = self._spread(fit.w)
-        alike = isinstance(b.numerator, int) and b.numerator == b.denominator
-        self.built["inner"] = self.built["w"] if alike else self._spread(fit.inner)
+        b, on, room = self._ratios(), self.engine.columns, self.engine.room
+        on.again()
+        fit = regnet.fit(self.staged("w"), b, self.staged("g"), rounding, on)
+        widths = room("widths", self.depth + 1, self.n)
+        widths[0], widths[1:] = self.cell("stem", None), fit.w
+        self.built["w_in"], self.built["w"] = widths[:-1], widths[1:]
+        if not (isinstance(b.numerator, int) and b.numerator == b.denominator):
+            self.built["inner"] = self._spread(fit.inner)
         self.built["g"] = self._spread(fit.g)
         self.built["d"] = self._spread(self.staged("d"))
-        w_in = np.empty_like(self.built["w"])
-        w_in[0], w_in[1:] = self.cell("stem", None), self.built["w"][:-1]
-        self.built["w_in"] = w_in
         self._excite()
         if 1 in self._strides():
-            self.built["reshaped"] = (w_in != self.built["w"]).astype(np.float64)
-        self.keep(self._within_limits())
+            self.built["reshaped"] = (widths[:-1] != widths[1:]).astype(np.float64)
+        self._stay_within_limits()
+
+    @property
+    def inner(self) -> Floats:
+        """Widths inside the blocks, where they are not those outside."""
+        return self.built.get("inner", self.built["w"])
 
     def _spread(self, x: Any) -> Floats:
         """A value of every stage of every candidate."""
@@ -348,25 +393,25 @@ class Batch:
         se = Fraction(self.common("se")).limit_denominator(2**20)
         if se:
             for name, w in (("se_first", self.built["w_in"]), ("se_rest", self.built["w"])):
-                self.built[name] = regnet.squeeze(w, se, COLUMNS)
+                self.built[name] = regnet.squeeze(w, se, self.engine.columns)
 
-    def _within_limits(self) -> Flags:
-        """Which networks the language has room for, as `resolve` says."""
+    def _stay_within_limits(self) -> None:
+        """Refuse networks that the language has no room for, as `resolve` does."""
         b = self.built
-        fine: Any = np.ones(self.n, bool)
-        deepest = b["d"].max()
-        if max(b["w"].max(), b["inner"].max()) > WIDTH or deepest > STAGE_DEPTH:
-            wide = np.maximum(b["w"], b["inner"]) > WIDTH
-            fine = ~(wide | (b["d"] > STAGE_DEPTH)).any(axis=0)
-        if deepest * self.depth > TOTAL_DEPTH:
-            fine = fine & (b["d"].sum(axis=0) <= TOTAL_DEPTH)
+        fine: list[Any] = []
+        most = self.engine.most(self.depth)
+        if 2 * max(most["w"], most["inner"]) > WIDTH or most["d"] >= STAGE_DEPTH:
+            wide = np.maximum(b["w"], self.inner) > WIDTH
+            fine.append(~(wide | (b["d"] > STAGE_DEPTH)).any(axis=0))
+        if most["d"] * self.depth > TOTAL_DEPTH:
+            fine.append(b["d"].sum(axis=0) <= TOTAL_DEPTH)
         if self.space.fixed["rounding", None] != "paper":
-            fine = fine & (np.fmod(b["inner"], b["g"]) == 0).all(axis=0)
+            fine.append(np.all(np.fmod(self.inner, b["g"]) == 0, axis=0))
         if "se_first" in b:
             none = (b["se_first"] == 0) | ((b["se_rest"] == 0) & (b["d"] > 1))
-            fine = fine & ~none.any(axis=0)
-        kept: Flags = fine
-        return kept
+            fine.append(~none.any(axis=0))
+        for one in fine:
+            self.keep(one)
 
     # Counts and demands.
 
@@ -377,13 +422,14 @@ class Batch:
             image=image or int(self.common("image")), channels=int(self.common("channels")),
             stem_type=fixed["stem_type", None], head=int(self.common("head")),
             classes=int(self.common("classes")), strides=self._strides(),
-            se="se_first" in self.built, inner=self.built["inner"] is not self.built["w"],
+            se="se_first" in self.built, inner="inner" in self.built,
         )  # fmt: skip
 
     def counter(self, image: int | None = None) -> Counter:
         frame = self.frame(image)
         if frame not in self.engine.counters:
-            self.engine.counters[frame] = Counter(frame)
+            most = self.engine.most(self.depth)
+            self.engine.counters[frame] = Counter(frame, self.engine.room, most)
         return self.engine.counters[frame]
 
     def count(self, name: str, image: int | None = None) -> Floats:
@@ -392,8 +438,10 @@ class Batch:
         if at not in self.counts:
             counter = self.counter(image)
             wanted = [n for n in self.engine.wanted(image) if (n, image) not in self.counts]
-            values = counter.exactly(self.built, wanted or [name])
-            self.counts |= {(n, image): values[k] for k, n in enumerate(wanted or [name])}
+            names = wanted or [name]
+            out = self.engine.room(f"counts {image} {name}", len(names), self.n)
+            values = counter.exactly(self.built, names, out)
+            self.counts |= {(n, image): values[k] for k, n in enumerate(names)}
         return self.counts[at]
 
     def all_counts(self) -> Any:
@@ -417,24 +465,29 @@ class Batch:
         for one in self._verdicts(demand.line):
             keeps, doubtful = keeps & one.keeps, doubtful | one.doubtful
         kept = expressions.flags(keeps, self.n)
-        unsure = np.flatnonzero(expressions.flags(doubtful, self.n))
-        if len(unsure):
+        unsure = expressions.flags(doubtful, self.n)
+        if unsure.any():
             kept = kept.copy()
-            for k in unsure:
+            for k in np.flatnonzero(unsure & self.alive):
                 kept[k] = holds(self.space, demand, self.exact(int(k)))
         return kept
 
     def _verdicts(self, line: Bound | Member | Draw | Fix) -> list[Verdict]:
         assert not isinstance(line, Fix)
         if isinstance(line, Draw):
-            drawn = range(1, self.depth + 1) if line.target.at is not None else (None,)
-            d = distribution(line)
-            columns = [self.cell(line.target.name, stage) for stage in drawn]
-            return [Verdict(expressions.among(x, d), False) for x in columns]
+            return [Verdict(self._among(line), False)]
         stages = stages_of(line, self.depth)
         if isinstance(line, Member):
             return [expressions.member(line, self._built, stage) for stage in stages]
         return [expressions.bound(line, self._built, stage) for stage in stages]
+
+    def _among(self, line: Draw) -> Any:
+        """Which candidates have, in every stage, a value that a line draws."""
+        name, staged = line.target.name, line.target.at is not None
+        column = self.staged(name) if staged else self.cell(name, None)
+        whole = PARAMETERS[name].kind == "integer"
+        found = expressions.among(Column(column, whole), distribution(line))
+        return found.all(axis=0) if np.ndim(column) == 2 else found
 
     def exact(self, at: int) -> dict[Cell, Fraction]:
         """What was drawn for one candidate, exactly."""
@@ -464,16 +517,18 @@ class _Line:
         """Widths and depths of every stage; candidates without an allowed line are dropped."""
         columns = self._columns(batch)
         wm, values, table = self._powers(batch)
-        made = lines.quantized(columns, wm, values, table, self.fewest)
+        made = lines.quantized(columns, wm, values, table, self.fewest, self.engine.room)
         batch.stages = made.stages
         batch.line = {"w": made.w, "d": made.d}
-        batch.keep(made.stages > 0)
+        batch.keep(made.fine)
 
     def sift(self, batch: Batch) -> None:
         """Drop what cannot have an allowed number of stages, at the least cost."""
         wm, _, table = self._powers(batch)
         with np.errstate(over="ignore", invalid="ignore"):
-            batch.keep(lines.plausible(self._columns(batch), wm, table))
+            fine = lines.plausible(self._columns(batch), wm, table)
+        batch.given.clear()  # what is left of it is looked up again at less cost than moved
+        batch.keep(fine)
 
     def _columns(self, batch: Batch) -> lines.Slopes:
         values = [expressions.evaluate(e, batch._given).x for e in self.arguments[:3]]
@@ -505,7 +560,7 @@ def _found(parts: Sequence[Batch], space: Space, refused: Indices) -> Found:
         return np.concatenate([np.zeros(0, np.int64), *columns])[order]
 
     def rows(name: str) -> Floats:
-        columns = [_padded(p.built[name], most) for p in parts]
+        columns = [_padded(p.inner if name == "inner" else p.built[name], most) for p in parts]
         return np.concatenate([np.zeros((most, 0)), *columns], axis=1)[:, order]
 
     counts = np.concatenate([np.zeros((len(COUNTED), 0)), *(p.all_counts() for p in parts)], axis=1)
@@ -515,15 +570,6 @@ def _found(parts: Sequence[Batch], space: Space, refused: Indices) -> Found:
         row([np.full(p.n, p.depth) for p in parts]),
         rows("w"), rows("d"), rows("inner"), rows("g"), counts[:, order], refused,
     )  # fmt: skip
-
-
-def _rows(columns: dict[str, Floats], kept: Indices) -> dict[str, Floats]:
-    """Columns of the candidates that are kept; what was one column stays one."""
-    done: dict[int, Floats] = {}
-    for x in columns.values():
-        if id(x) not in done:
-            done[id(x)] = x.take(kept, axis=1)
-    return {name: done[id(x)] for name, x in columns.items()}
 
 
 def _padded(x: Floats, rows: int) -> Floats:

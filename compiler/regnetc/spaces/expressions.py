@@ -117,14 +117,21 @@ def _close(a: Column, b: Column) -> Any:
     return np.abs(a.x - b.x) <= _NEAR * np.maximum(np.abs(a.x), np.abs(b.x))
 
 
-def among(x: Any, d: Distribution) -> Any:
+def among(x: Column, d: Distribution) -> Any:
     """Which values are among those of a distribution."""
     found: Any = False
     for piece in d.pieces:
         low, high, step = float(piece.low), float(piece.high), float(piece.step)
-        turns = np.rint((x - low) / step)
-        on = np.abs(low + turns * step - x) <= _NEAR * np.abs(x)
-        found = found | (on & (turns >= 0) & (turns <= piece.size - 1) & (x <= high * (1 + _NEAR)))
+        if x.whole and low.is_integer() and step.is_integer():
+            inside = (x.x >= low) & (x.x <= high)
+            if step != 1:
+                turns = (x.x - low) / step
+                inside = inside & (turns == np.rint(turns))
+        else:
+            turns = np.rint((x.x - low) / step)
+            on = np.abs(low + turns * step - x.x) <= _NEAR * np.abs(x.x)
+            inside = on & (turns >= 0) & (turns <= piece.size - 1) & (x.x <= high * (1 + _NEAR))
+        found = found | inside
     return found
 
 

@@ -185,6 +185,15 @@ class Hull:
                 ]
         return None
 
+    def most(self, depth: int) -> dict[str, float]:
+        """What no width, depth, group or squeeze of networks with so many stages exceeds."""
+        stages = self.stages(depth)
+        w, d, inner, g = (float(max(getattr(s, k)[1] for s in stages)) for k in _Stage._fields)
+        w_in = max(w, float(self._end("stem", 1)))
+        return {
+            "w_in": w_in, "w": w, "d": d, "inner": inner, "g": g, "se_first": w_in, "se_rest": w, "reshaped": 1.0,
+        }  # fmt: skip
+
     def count(self, depth: int, image: int | None) -> tuple[Counts, Counts]:
         """Counts that no network with so many stages falls below, and that none exceeds."""
         at = (depth, image)

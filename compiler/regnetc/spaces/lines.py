@@ -15,9 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import regnet
-from .arrays import Flags, Floats, Indices
+from .arrays import Flags, Floats, Indices, Room
 
 _NEAR = 1e-9
+_STEEP = 1e9  # a slope below this leaves the bounds finite
+_BEYOND = 4096.0  # more blocks than a network may have
 _NEAR_WHOLE = 1e-6  # a bound below the 1,024 blocks of a network is known better than this
 
 
@@ -54,10 +56,11 @@ class Slopes(NamedTuple):
 class Lines(NamedTuple):
     """Lines of n candidates: depths and widths of shape (stages, n), those that are not there 0.
 
-    `stages` of each line, 0 for one that is refused: too many or too few stages, or a power that no
-    block takes.
+    `fine` says which lines are not refused for too many or too few stages, or a power that no block
+    takes; of those, `stages` says how many they make.
     """
 
+    fine: Flags
     stages: Indices
     w: Floats
     d: Floats
@@ -73,49 +76,73 @@ def plausible(slopes: Slopes, wm: Indices, table: Bases) -> Flags:
     return fine
 
 
-def quantized(slopes: Slopes, wm: Indices, values: Floats, table: Bases, fewest: int) -> Lines:
-    """Equations 2 to 4 for n candidates, `wm` as indices into `values`; fewer stages are refused."""
+def quantized(
+    slopes: Slopes, wm: Indices, values: Floats, table: Bases, fewest: int, room: Room
+) -> Lines:
+    """Equations 2 to 4 for n candidates, `wm` as indices into `values`; fewer stages are refused.
+
+    Widths and depths stand in the room.
+    """
     d, w0, wa = slopes
-    most = len(table.half)
     with np.errstate(divide="ignore", over="ignore"):
-        bound = table.half.take(wm, axis=1, mode="clip")
-        bound *= w0 / wa
-    upto = np.ceil(bound)
-    bound -= upto
-    bound += 0.5
-    near = np.abs(bound, out=bound) > 0.5 - _NEAR_WHOLE
-    np.minimum(upto, d, out=upto)
-    width = np.empty_like(upto)
+        slope = np.divide(w0, wa, out=room("slope", len(d)))
+    upto, doubtful = _upto(slope, wm, table.half, room)
+    width = room("line w", len(table.half), len(d))
     width[0] = w0
-    np.multiply(table.power[1:].take(wm, axis=1, mode="clip"), w0, out=width[1:])
-    np.rint(width[1:], out=width[1:])
-    width[1:] *= regnet.QUANTUM
-    doubtful = near.any(axis=0) if near.any() else None
-    lines = _sorted_out(upto, width, d, fewest, most)
-    if doubtful is not None:
-        for k in np.flatnonzero(doubtful):
-            _exactly(lines, int(k), (d[k], w0[k], wa[k], values[wm[k]]), fewest)
+    later = width[1:]
+    table.power[1:].take(wm, axis=1, out=later, mode="clip")
+    later *= w0
+    np.rint(later, out=later)
+    later *= regnet.QUANTUM
+    lines = _sorted_out(upto, width, d, fewest, room)
+    for k in doubtful:
+        _exactly(lines, int(k), (d[k], w0[k], wa[k], values[wm[k]]), fewest)
     return lines
 
 
-def _sorted_out(upto: Floats, width: Floats, d: Floats, fewest: int, most: int) -> Lines:
+def _upto(slope: Floats, wm: Indices, half: Floats, room: Room) -> tuple[Floats, Indices]:
+    """How many blocks have each power or a lower one, and the candidates of which float64 is not sure."""
+    bound = room("scratch 0", len(half), len(wm))
+    half.take(wm, axis=1, out=bound, mode="clip")
+    bound *= slope
+    if not slope.max(initial=0.0) < _STEEP:
+        np.minimum(bound, _BEYOND, out=bound)
+    upto = np.ceil(bound, out=room("scratch 1", *bound.shape))
+    rest = np.subtract(upto, bound, out=bound)
+    if rest.min(initial=0.5) > _NEAR_WHOLE and rest.max(initial=0.5) < 1 - _NEAR_WHOLE:
+        return upto, np.zeros(0, np.int64)
+    near = (rest <= _NEAR_WHOLE) | (rest >= 1 - _NEAR_WHOLE)
+    return upto, np.flatnonzero(near.any(axis=0))
+
+
+def _sorted_out(upto: Floats, width: Floats, d: Floats, fewest: int, room: Room) -> Lines:
     """Depths from the number of blocks up to each power; what skips one is refused."""
-    depths = upto.copy()
-    depths[1:] -= upto[:-1]
+    most = len(upto)
     if fewest == most:
-        fine = upto[-1] >= d
-        whole = depths > 0
-        whole[1:] &= width[1:] > width[:-1]
-        for row in whole:
-            fine &= row
-        return Lines(fine * np.int64(most), width, depths)
+        fine = np.greater_equal(upto[-1], d)
+        depths = room("line d", *upto.shape)
+        depths[0] = upto[0]
+        np.subtract(upto[1:-1], upto[:-2], out=depths[1:-1])
+        if most > 1:
+            np.subtract(d, upto[-2], out=depths[-1])
+        else:
+            depths[0] = d
+        for k in range(most):
+            fine &= depths[k] > 0
+        for k in range(1, most):
+            fine &= width[k] > width[k - 1]
+        return Lines(fine, np.full(len(d), most), width, depths)
+    np.minimum(upto, d, out=upto)
+    depths = room("line d", *upto.shape)
+    depths[0] = upto[0]
+    np.subtract(upto[1:], upto[:-1], out=depths[1:])
     stages = 1 + (upto < d).sum(axis=0)
     there = np.arange(most)[:, None] < stages
     whole = (depths > 0) | ~there
     whole[1:] &= (width[1:] > width[:-1]) | ~there[1:]
     fine = whole.all(axis=0) & (stages >= fewest) & (stages <= most)
     width *= there
-    return Lines(np.where(fine, stages, 0), width, depths)
+    return Lines(fine, stages, width, depths)
 
 
 def _exactly(lines: Lines, at: int, parameters: tuple[float, ...], fewest: int) -> None:
@@ -125,7 +152,8 @@ def _exactly(lines: Lines, at: int, parameters: tuple[float, ...], fewest: int) 
     made, most = len(line.w), len(lines.w)
     lines.w[:, at] = lines.d[:, at] = 0
     fine = fewest <= made <= most and line.blocks[-1].k == made - 1
-    lines.stages[at] = made if fine else 0
+    lines.fine[at] = fine
     if fine:
+        lines.stages[at] = made
         lines.w[:made, at] = line.w
         lines.d[:made, at] = line.d
