@@ -28,6 +28,7 @@ from .vocabulary import (
     COUNTS,
     DISTRIBUTIONS,
     FUNCTIONS,
+    MEASURED,
     PARAMETERS,
     STAGE_INDEX,
     Parameter,
@@ -124,6 +125,10 @@ def unknown_parameter(
     if name == STAGE_INDEX:
         message = f"`{STAGE_INDEX}` counts stages, inside `[ ]` only"
         return error("index", message, span)
+    if name.lower() in MEASURED:
+        message = f"`{name}` is measured, not counted: no bound can speak of it"
+        remedy = "bound `flops`, `params` or `acts`; run times follow `acts` most closely"
+        return error("uncounted", message, span, help=remedy)
     near = ALIASES.get(name.lower()) or nearest_word(name, known)
     help_ = f"did you mean `{near}`?" if near else f"there are {', '.join(f'`{k}`' for k in known)}"
     return error("unknown-parameter", f"there is no parameter `{name[:60]}`", span, help=help_)

@@ -100,6 +100,8 @@ def _choice(call: Call, parameter: Parameter) -> Problems:
         if isinstance(argument, Range | Keyword):
             message = "`choice` takes values, separated by commas"
             remedy = f"write `uniform({argument.span.text[:60]})` to draw from a range"
+            if isinstance(argument, Keyword):
+                remedy = "write the value alone"
             yield error("arguments", message, argument.span, help=remedy)
             continue
         found = list(_constant(argument))

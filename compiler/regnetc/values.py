@@ -103,14 +103,12 @@ def agreed(one: Unit, two: Unit, span: Span) -> Unit:
         return two
     if two in ("any", one):
         return one
-    raise Wrong(
-        error(
-            "unit",
-            "flops and plain numbers do not mix",
-            span,
-            help=_RATIO,
-        )
-    )
+    text = span.text
+    if two == "flops" and text[-1:] == "F" and text[:1].isdigit():
+        help_ = f"write `{text[:-1]}`: only flops have an F"
+    else:
+        help_ = _RATIO
+    raise Wrong(error("unit", "flops and plain numbers do not mix", span, help=help_))
 
 
 def _product(one: Unit, two: Unit, span: Span, sign: str) -> Unit:

@@ -111,6 +111,20 @@ PUBLISHED_COUNTS = ("params", "flops", "acts")
 PUBLISHED_RESULTS = ("top1", "top5")
 PUBLISHED = (*PUBLISHED_TEXT, "counting", "image", *PUBLISHED_COUNTS, *PUBLISHED_RESULTS)
 
+MEASURED = (
+    "latency",
+    "runtime",
+    "speed",
+    "throughput",
+    "energy",
+    "power",
+    "memory",
+    "accuracy",
+    "top1",
+    "top5",
+)
+"""What only a machine or a training tells: no line of a space can speak of it."""
+
 BLOCKS = ("expect", "published")
 FUNCTIONS = ("quantized_linear", "sqrt")
 DISTRIBUTIONS = (

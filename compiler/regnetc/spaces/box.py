@@ -20,7 +20,7 @@ from ..tree import Bound, Draw, Fix, Member, Ref, references
 from ..values import Quantity, Wrong, shown
 from ..vocabulary import COUNTS
 from .hull import Hull, Range
-from .space import Demand, Space
+from .space import Demand, Space, Variable
 
 _ROUNDS = 3
 
@@ -203,7 +203,9 @@ def _longest(refused: Callable[[int], bool], n: int) -> int:
 
 def nothing_left(space: Space, demand: Demand, hull: Hull) -> Diagnostic:
     """A proof that nothing lies in a space: the line that refuses all, and what it meets."""
-    labels = [Label(v.drawn.draw.span, _ends_text(hull.cell(*v.cell))) for v in space.variables]
+    labels = [
+        Label(v.drawn.draw.span, _ends_text(hull.cell(*v.cell))) for v in _concerned(space, demand)
+    ]
     facts = list(_facts(demand, hull))
     said = f": {', '.join(facts)}" if facts else ""
     notes = (Note("by what is drawn here", tuple(_distinct(labels))),) if labels else ()
@@ -212,6 +214,15 @@ def nothing_left(space: Space, demand: Demand, hull: Hull) -> Diagnostic:
         demand.line.span, f"no network that is drawn satisfies this{said}", notes=notes,
         help="widen this line, or the draws",
     )  # fmt: skip
+
+
+def _concerned(space: Space, demand: Demand) -> list[Variable]:
+    """The free parameters that a line hangs on: those that it names, or else all."""
+    if isinstance(demand.line, Draw | Fix):
+        return list(space.variables)
+    names = {ref.name for ref in references(demand.line)}
+    named = [v for v in space.variables if v.cell[0] in names]
+    return named if names <= {v.cell[0] for v in named} else list(space.variables)
 
 
 def _facts(demand: Demand, hull: Hull) -> Iterator[str]:
@@ -229,7 +240,10 @@ def _facts(demand: Demand, hull: Hull) -> Iterator[str]:
         found: Any = hull._built(ref, stage, depth)
         if found.low is not None and found.high is not None:
             name = text if stage is None else f"{ref.name}[{stage}]"
-            yield f"`{name}` is {_ends_text(found)}"
+            if ref.name in COUNTS and found.low != found.high:
+                yield f"`{name}` is at least {shown(found.low)} and at most {shown(found.high)}"
+            else:
+                yield f"`{name}` is {_ends_text(found)}"
 
 
 def _ends_text(x: Range) -> str:
