@@ -76,8 +76,33 @@ def said(*arguments: str, cwd: Path = ROOT) -> str:
     return done.stdout if done.returncode == 0 else done.stderr
 
 
+def own_space() -> str:
+    """The space of the README's tour."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    text = readme.split("<!-- tour: own_space.regnet -->\n```\n")[1]
+    return text.split("```")[0]
+
+
+def spaces(folder: Path) -> None:
+    """The report of the README's space, a population of it, and networks against their lines."""
+    (folder / "own_space.regnet").write_text(own_space())
+    picture(
+        "space",
+        "regnetc space own_space.regnet",
+        said("space", "own_space.regnet", cwd=folder),
+    )
+    said("sample", "own_space.regnet", "-n", "200", "-o", "own", cwd=folder)
+    out = str(OUT / "population.svg")
+    said("plot", "own", "-o", out, "--force", cwd=folder)
+    specs = [f"spec/{stem}.regnet" for stem in ("x400mf", "x1_6gf", "x4_0gf")]
+    said("plot", *specs, "-o", str(OUT / "widths.svg"), "--force")
+    print("wrote docs/pictures/population.svg and widths.svg")
+
+
 def main() -> None:
     OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        spaces(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "mine.regnet").write_text(WRONG)
         picture(

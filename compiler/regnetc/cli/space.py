@@ -145,7 +145,7 @@ def _refusals(r: Report) -> Any:
     table.add_column("refuses", justify="right")
     table.add_column("line")
     table.add_column("at")
-    for demand, share in r.refusals:
+    for demand, share in sorted(r.refusals, key=lambda refusal: -refusal[1]):
         table.add_row(_percent(share), _line(demand), _place(demand))
     return table
 
