@@ -27,18 +27,28 @@ from .tree import (
     Ref,
     String,
 )
+from .values import Quantity, Wrong, evaluate
+
+
+_LONGEST = 30  # digits of a number that takes the place of an expression
 
 
 def lines_of(scope: Scope) -> list[str]:
     """The lines of a scope in normal form, sorted, none twice."""
-    lines = set()
+    return sorted(owners(scope))
+
+
+def owners(scope: Scope) -> dict[str, str]:
+    """The lines of a scope in normal form, each with a declaration that says it."""
+    found = {}
     for binding in scope.bindings.values():
-        lines.add(fix_line(binding.fix))
+        found[fix_line(binding.fix)] = binding.owner.name.text
     for draws in scope.drawn.values():
-        lines.add(draw_line(narrowest(draws).draw))
-    for _, line in scope.requirements():
-        lines.add(requirement(line))
-    return sorted(lines)
+        drawn = narrowest(draws)
+        found[draw_line(drawn.draw)] = drawn.owner.name.text
+    for owner, line in scope.requirements():
+        found[requirement(line)] = owner.name.text
+    return found
 
 
 def fix_line(line: Fix) -> str:
@@ -104,10 +114,29 @@ def expression(e: Expr | Range | Keyword) -> str:
 
 
 def _chain(e: Chain) -> str:
+    folded = _folded(e)
+    if folded is not None:
+        return folded
     words = [_operand(e.operands[0], e)]
     for sign, operand in zip(e.operators, e.operands[1:], strict=True):
         words += [sign, _operand(operand, e)]
     return " ".join(words)
+
+
+def _folded(e: Chain) -> str | None:
+    """What a chain of nothing but numbers comes to, if the language can write that as one number."""
+    try:
+        value, unit = evaluate(e, _none, None)
+    except (Wrong, LookupError):
+        return None
+    text = number(value / 10**6 if unit == "flops" else value)
+    if value < 0 or "/" in text or len(text) > _LONGEST:
+        return None
+    return f"{text}MF" if unit == "flops" else text
+
+
+def _none(ref: Ref, _: int | None) -> Quantity:
+    raise LookupError(ref.name)
 
 
 def _operand(e: Expr, whole: Chain) -> str:

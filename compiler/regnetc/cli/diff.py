@@ -8,10 +8,10 @@ from typing import Any
 import click
 from regnetc_runtime.problems import Problem
 
+from ..canonical import owners
 from ..network import Network
 from ..scopes import Scope
 from . import console
-from .show import scope_rows
 from .targets import find
 
 
@@ -102,5 +102,5 @@ def _facts(n: Network) -> dict[str, Any]:
 
 
 def _scope_differences(a: Scope, b: Scope) -> list[tuple[str, Any, Any]]:
-    x, y = ({line: owner for line, owner, _ in scope_rows(s)} for s in (a, b))
+    x, y = owners(a), owners(b)
     return [(line, x.get(line), y.get(line)) for line in {**x, **y} if (line in x) != (line in y)]
