@@ -29,7 +29,6 @@ from .tree import (
 )
 from .values import Quantity, Wrong, evaluate
 
-
 _LONGEST = 30  # digits of a number that takes the place of an expression
 
 
