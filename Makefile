@@ -45,8 +45,9 @@ type: .venv/ready ## Check types, strictly.
 	$(BIN)/mypy tests
 	$(BIN)/mypy generated
 
-bench: .venv/ready ## Measure start-up and checking against their peers; results go to benchmarks/results/.
+bench: .venv/ready ## Measure start-up and the search of spaces against their peers; results go to benchmarks/results/.
 	$(BIN)/python benchmarks/startup.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine.py --long
 
 regen: .venv/ready ## Write everything that is derived: parse tables, modules, golden files, pictures.
 	cd compiler && PYTHONHASHSEED=0 ../$(BIN)/python -m regnetc.grammar

@@ -15,7 +15,7 @@ from .network import Network, Origin
 from .program import Program, load
 from .resolve import Resolution, resolve
 from .scopes import Scope, Scopes
-from .tree import Declaration, Fix
+from .tree import Declaration, Fix, Ref
 from .vocabulary import PARAMETERS
 
 
@@ -64,7 +64,7 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
             problems.extend(narrower)
             spaces += 1
             if not narrower and spaces <= MODELS:
-                problems.extend(_empty(scope))
+                problems.extend(_of_space(scope))
         if declaration.kind == "model" and clear and all(verdicts) and len(found) < MODELS:
             resolution, more = resolve(scope, published.published_rows(declaration))
             problems.extend(more)
@@ -118,18 +118,21 @@ def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Di
     return checked[id(declaration)]
 
 
-def _empty(scope: Scope) -> Iterator[Diagnostic]:
-    """A proof that nothing lies in a space, where the ends of its draws give one."""
+def _of_space(scope: Scope) -> Iterator[Diagnostic]:
+    """A proof that nothing lies in a space, where the ends of its draws give one; draws for nothing."""
     if not scope.drawn:
         return
     from .spaces import box, space
 
     try:
-        found = box.impossible(space.read(scope))
+        read = space.read(scope)
     except SpecError:  # it leaves something open: fit to be extended, not to be drawn from
         return
-    if found is not None:
-        yield found
+    empty = box.impossible(read)
+    if empty is not None:
+        yield empty
+    for drawn in space.unused(read):
+        yield _unused_line(scope.declaration, drawn.draw.target, drawn.span)
 
 
 def _claims(resolution: Resolution, budget: bounds.Budget) -> Iterator[Diagnostic]:
@@ -151,10 +154,12 @@ def _unused(resolution: Resolution) -> Iterator[Diagnostic]:
             name = target.name
             key = (name, 1 if target.at is not None else None)
             if key not in resolution.values and name in PARAMETERS:
-                message = f"nothing in `{model.name.text}` depends on `{target.span.text}`"
-                yield Diagnostic(
-                    "warning", "unused", message, (Label(line.span),), (), "delete the line"
-                )
+                yield _unused_line(model, target, line.span)
+
+
+def _unused_line(owner: Declaration, target: Ref, span: Span) -> Diagnostic:
+    message = f"nothing in `{owner.name.text}` depends on `{target.span.text}`"
+    return Diagnostic("warning", "unused", message, (Label(span),), (), "delete the line")
 
 
 def _collisions(program: Program) -> Iterator[Diagnostic]:

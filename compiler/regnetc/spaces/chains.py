@@ -9,6 +9,8 @@ first, with the odds that they have among candidates whose fitted widths are in 
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import product
@@ -27,6 +29,7 @@ from .random import Table, Words
 from .space import Demand, Space
 
 _UNIT = 2.0**-53
+_MOST = 500_000  # sums that are worked out beforehand, a second's work
 
 
 class Order(NamedTuple):
@@ -44,6 +47,7 @@ class Chain:
         self.demand = demand
         self.order = order
         self.cells: list[Cell] = [(order.name, s) for s in range(1, space.stages[1] + 1)]
+        self.values = _union(box, self.cells)
         groups = [("b", None), ("g", None)] if order.name == "w" else []
         self.shared = [c for c in groups if c in box.values]
         choices = list(product(*(range(len(box.values[c])) for c in self.shared)))
@@ -60,6 +64,7 @@ class Chain:
             np.array([parts[k].tails[s] for k in possible]) for s in range(len(self.cells))
         ]
         self.after: Indices = np.array([parts[k].after for k in possible], np.int64)
+        self._places = [_places(self.values, box.values[cell]) for cell in self.cells]
 
     def share(self, words: Words) -> tuple[Indices, dict[Cell, Indices]]:
         """The part that each word draws, and the picks of the shared parameters."""
@@ -72,11 +77,23 @@ class Chain:
         picks = {}
         size = self.after.shape[1]
         start = np.zeros(len(part), np.int64)
-        for cell, tails, word in zip(self.cells, self.tails, words, strict=True):
+        stages = zip(self.cells, self.tails, self._places, words, strict=True)
+        for cell, tails, place, word in stages:
             found = _fall(tails, part, start, word, size)
-            picks[cell] = found if self.order.rising else size - 1 - found
+            picks[cell] = place.take(found if self.order.rising else size - 1 - found, mode="clip")
             start = self.after.ravel().take(part * size + found, mode="clip")
         return picks
+
+
+def _union(box: Box, cells: Sequence[Cell]) -> list[Fraction]:
+    """The values that any of the stages may have, in order."""
+    return sorted({v for cell in cells for v in box.values[cell]})
+
+
+def _places(values: Sequence[Fraction], own: Sequence[Fraction]) -> Indices:
+    """For each of all values its place among a stage's own; those that it has not are never drawn."""
+    at = {v: k for k, v in enumerate(own)}
+    return np.array([at.get(v, 0) for v in values], np.int64)
 
 
 def _fall(tails: Floats, part: Indices, start: Indices, words: Words, size: int) -> Indices:
@@ -100,9 +117,8 @@ class _Part:
     """
 
     def __init__(self, space: Space, box: Box, chain: Chain, choice: tuple[int, ...]) -> None:
-        rising = chain.order.rising
-        values = box.values[chain.cells[0]]
-        keys = _keys(space, box, chain, choice, values)
+        rising, values = chain.order.rising, chain.values
+        keys = _keys(space, box, chain, choice)
         if not rising:
             keys = [-k for k in reversed(keys)]
         self.after = _after(keys, strict=chain.order.strict)
@@ -110,7 +126,8 @@ class _Part:
         behind = [1] * (len(values) + 1)
         self.everything = 1
         for cell in reversed(chain.cells):
-            weights = box.weights[cell] if rising else box.weights[cell][::-1]
+            given = dict(zip(box.values[cell], box.weights[cell], strict=True))
+            weights = [given.get(v, 0) for v in (values if rising else reversed(values))]
             self.everything *= sum(weights)
             running, tails = 0, [0]
             for k in reversed(range(len(values))):
@@ -125,20 +142,18 @@ class _Part:
 def _after(keys: Sequence[int], *, strict: bool) -> list[int]:
     """For each value the first one that may follow it: one of its own key, or of the next."""
     first = {key: k for k, key in reversed(list(enumerate(keys)))}
-    count = {key: keys.count(key) for key in first} if strict else dict.fromkeys(first, 0)
+    count = Counter(keys if strict else ())
     return [first[key] + count[key] for key in keys]
 
 
-def _keys(
-    space: Space, box: Box, chain: Chain, choice: tuple[int, ...], values: Sequence[Fraction]
-) -> list[int]:
+def _keys(space: Space, box: Box, chain: Chain, choice: tuple[int, ...]) -> list[int]:
     """What is compared: depths themselves, widths as they are fitted."""
     if chain.order.name == "d":
-        return [int(v) for v in values]
+        return [int(v) for v in chain.values]
     picked = {c: box.values[c][k] for c, k in zip(chain.shared, choice, strict=True)}
     b, g = (picked.get((n, None)) or _fixed(space, n) for n in ("b", "g"))
     rounding: Any = space.fixed["rounding", None]
-    return [regnet.fit(int(v), b, int(g), rounding).w for v in values]
+    return [regnet.fit(int(v), b, int(g), rounding).w for v in chain.values]
 
 
 def _fixed(space: Space, name: str) -> Fraction:
@@ -189,16 +204,19 @@ def _neighbour(e: Expr) -> tuple[str, int] | None:
 
 
 def _suits(space: Space, box: Box, order: Order) -> bool:
-    """Whether all stages are drawn from one grid, and widths are fitted alike and in order."""
+    """Whether all stages are drawn, and widths are fitted alike and in order; and it is not too much."""
     few, many = space.stages
     cells: list[Cell] = [(order.name, s) for s in range(1, many + 1)]
     if few != many or many < 2 or any(c not in box.values for c in cells):
         return False
-    if any(box.values[c] != box.values[cells[0]] for c in cells):
-        return False
+    values = _union(box, cells)
     if order.name == "d":
-        return True
-    return all(_alike(space, box, name, many) for name in ("b", "g")) and _monotone(space, box)
+        return len(values) * many <= _MOST
+    choices = math.prod(len(box.values.get((n, None), "1")) for n in ("b", "g"))
+    if len(values) * many * choices > _MOST:
+        return False
+    alike = all(_alike(space, box, name, many) for name in ("b", "g"))
+    return alike and _monotone(space, box, values)
 
 
 def _alike(space: Space, box: Box, name: str, stages: int) -> bool:
@@ -213,12 +231,12 @@ def _alike(space: Space, box: Box, name: str, stages: int) -> bool:
     )
 
 
-def _monotone(space: Space, box: Box) -> bool:
+def _monotone(space: Space, box: Box, values: Sequence[Fraction]) -> bool:
     """Whether wider draws never become narrower networks."""
     rounding: Any = space.fixed["rounding", None]
     choices = [box.values.get((n, None)) or [_fixed(space, n)] for n in ("b", "g")]
     for b, g in product(*choices):
-        fitted = [regnet.fit(int(w), b, int(g), rounding).w for w in box.values["w", 1]]
+        fitted = [regnet.fit(int(w), b, int(g), rounding).w for w in values]
         if fitted != sorted(fitted):
             return False
     return True

@@ -230,6 +230,14 @@ class Probe(Cells):
         return narrowest(tied[0]) if tied else None
 
 
+def unused(space: Space) -> list[Drawn]:
+    """Draws of the space's own that no network of it depends on: `g ~ ...` beside `g[i] = 8`."""
+    scope = space.scope
+    used = {v.drawn.draw.span for v in space.variables} | {d.line.span for d in space.demands}
+    drawn = map(narrowest, scope.drawn.values())
+    return [d for d in drawn if d.owner is scope.declaration and d.draw.span not in used]
+
+
 def _demands(scope: Scope, probe: Probe) -> list[Demand]:
     """The line of widths, every bound, and the draws of parameters that have another source.
 
@@ -241,8 +249,8 @@ def _demands(scope: Scope, probe: Probe) -> list[Demand]:
     sources = {v.drawn.draw.span for v in probe.variables.values()}
     found += [
         Demand(drawn.owner, drawn.draw, draw_line(drawn.draw))
-        for drawn in map(narrowest, scope.drawn.values())
-        if drawn.draw.span not in sources
+        for (name, staged), drawn in ((k, narrowest(d)) for k, d in scope.drawn.items())
+        if drawn.draw.span not in sources and probe.known(name, 1 if staged else None)
     ]
     found.sort(key=lambda d: d.normal)
     if probe.quantized is not None:
