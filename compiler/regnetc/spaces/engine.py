@@ -219,6 +219,7 @@ class Batch:
 
     def keep(self, mask: Flags) -> None:
         """Refuse the candidates that are not marked; columns lose them once they are many."""
+        assert len(mask) == self.n
         alive = mask if self._alive is None else mask & self._alive
         self.left = int(np.count_nonzero(alive))
         if self.left == self.n:
@@ -410,8 +411,8 @@ class Batch:
         if "se_first" in b:
             none = (b["se_first"] == 0) | ((b["se_rest"] == 0) & (b["d"] > 1))
             fine.append(~none.any(axis=0))
-        for one in fine:
-            self.keep(one)
+        if fine:
+            self.keep(np.logical_and.reduce(fine))
 
     # Counts and demands.
 
