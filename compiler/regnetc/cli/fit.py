@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ..fitting import LineFit, fit, shared
 from ..network import Network
 from ..writing import Line, as_spec
 from . import console
-from .members import members_of
+from .members import each, member, members_of
 from .outputs import write_spec
 from .progress import bar
 from .targets import find
@@ -152,7 +151,7 @@ def _runs(network: Network, found: LineFit) -> Iterator[tuple[str, int, int]]:
 def _population(folder: Path, numbers: range, jobs: int, *, as_json: bool) -> None:
     found: list[LineFit] = []
     with bar("fitting") as tell:
-        for done, one in enumerate(_fits(folder, numbers, jobs), 1):
+        for done, one in enumerate(each(_fit_member, folder, numbers, jobs, _AT_ONCE), 1):
             found.append(one)
             tell(done, len(numbers), "")
     errors = sorted(f.error for f in found)
@@ -182,18 +181,5 @@ def _quantile(ordered: Sequence[float], q: float) -> float:
     return ordered[round(q * (len(ordered) - 1))]
 
 
-def _fits(folder: Path, numbers: range, jobs: int) -> Iterator[LineFit]:
-    from .members import begin, begin_here
-
-    if jobs == 1 or len(numbers) <= _AT_ONCE:
-        begin_here(folder)
-        yield from map(_fit_member, numbers)
-        return
-    with ProcessPoolExecutor(jobs, initializer=begin, initargs=(folder,)) as pool:
-        yield from pool.map(_fit_member, numbers, chunksize=_AT_ONCE)
-
-
 def _fit_member(number: int) -> LineFit:
-    from .members import member
-
     return fit(member(number))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from regnetc_runtime.problems import Problem
 
@@ -14,7 +12,7 @@ from ..diagnostics import printable
 from ..emit import emit
 from ..names import module_name
 from ..network import Network
-from ..spaces.folders import is_population
+from ..spaces.folders import is_population, refuse_unfinished
 from ..verify import verify
 from .progress import bar
 from .targets import address
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
 
 Made = tuple[str, str, Network]
 """A module: its file name, its text, and its network."""
+
+Result = TypeVar("Result")
 
 _MOST = 20_000
 _AT_ONCE = 8  # members to a task
@@ -35,6 +35,7 @@ def members_of(text: str) -> tuple[Path, range] | None:
     if found is not None:
         folder, number = found
         return folder, range(number, number + 1)
+    refuse_unfinished(text)
     if not is_population(text):
         return None
     from ..spaces import store
@@ -48,32 +49,33 @@ def members_of(text: str) -> tuple[Path, range] | None:
 
 def compiled(folder: Path, numbers: range, jobs: int) -> Iterator[Made]:
     """The modules of some members, in order. Raises Problem for a population that is damaged."""
-    if jobs == 1 or len(numbers) <= _AT_ONCE:
-        begin_here(folder)
-        with bar("compiling") as tell:
-            for done, number in enumerate(numbers, 1):
-                yield _module(number)
-                tell(done, len(numbers), "")
-        return
-    with (
-        ProcessPoolExecutor(jobs, initializer=begin, initargs=(folder,)) as pool,
-        bar("compiling") as tell,
-    ):
-        for done, made in enumerate(pool.map(_module, numbers, chunksize=_AT_ONCE), 1):
+    with bar("compiling") as tell:
+        for done, made in enumerate(each(_module, folder, numbers, jobs, _AT_ONCE), 1):
             yield made
             tell(done, len(numbers), "")
+
+
+def each(
+    task: Callable[[int], Result], folder: Path, numbers: range, jobs: int, at_once: int
+) -> Iterator[Result]:
+    """What becomes of some members, in order: here, or in other processes where they are many.
+
+    A task finds its network by `member`. Raises Problem for a population that is damaged.
+    """
+    _begin(folder)
+    if jobs == 1 or len(numbers) <= at_once:
+        yield from map(task, numbers)
+        return
+    from ..spaces.sampling import Pool
+
+    with Pool(jobs, _begin, folder) as pool:
+        yield from pool.map(task, numbers, chunksize=at_once)
 
 
 _population: Population | None = None
 
 
-def begin(folder: Path) -> None:
-    """Set a worker up; Ctrl-C is the parent's to see."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    begin_here(folder)
-
-
-def begin_here(folder: Path) -> None:
+def _begin(folder: Path) -> None:
     """Read the population that this process works on."""
     global _population  # noqa: PLW0603
     from ..spaces import store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,12 @@ from regnetc_runtime import files
 from regnetc_runtime.problems import Problem
 
 from ..diagnostics import SpecError, printable
-from ..spaces.folders import is_population
+from ..spaces.folders import MEMBERS, PARTIAL, SPACE, held, is_population, leftovers
 from . import console
-from .progress import bar
+from .progress import Progress, bar
 from .targets import find_space
 
 if TYPE_CHECKING:
-    from ..spaces.engine import Engine
     from ..spaces.sampling import Search, State
     from ..spaces.space import Space
     from ..spaces.store import Lock
@@ -66,85 +66,145 @@ def command(
     from ..spaces.sampling import Search
 
     space = find_space(target)
-    state = _begin(folder, space, seed, wanted, force=force)
-    if state is not None and len(state.rows) >= wanted:
-        _say(store.read_lock(folder), folder, space, as_json=as_json, news="is there already")
-        return
+    box = shrink(space)
     files.make_folder(folder)
-    search = Search(space, seed, wanted, box=shrink(space), state=state, patience=patience)
+    lock = None if force else _there(folder, space, seed, wanted)
+    if lock is not None and lock.found == wanted:
+        lock = store.read(folder).lock
+        _tidy(folder, space, lock)
+        _say(lock, folder, space, as_json=as_json, news="is there already")
+        return
+    state = _begin(folder, space, seed, wanted, lock, force=force)
+    store.check_writable(folder)
     resumed = f", on from {state.next:,} candidates" if state is not None else ""
     started = time.monotonic()
-    final = _search(search, folder, workers, chunk)
-    lock = lock_of(search.engine, final)
-    store.write(folder, space, lock, final)
+    search = Search(space, seed, wanted, box=box, state=state, patience=patience)
+    lock = _search(search, folder, workers, chunk)
     took = time.monotonic() - started
     _say(lock, folder, space, as_json=as_json, news=f"was found in {took:.1f} s{resumed}")
 
 
-def _begin(folder: Path, space: Space, seed: int, wanted: int, *, force: bool) -> State | None:
-    """What is there to go on from. Raises Problem for a folder that holds something else."""
+def _there(folder: Path, space: Space, seed: int, wanted: int) -> Lock | None:
+    """The lock of the population that is there. Raises Problem where it is not a part of the one wanted."""
     from ..spaces import store
 
-    if force:
+    if not is_population(folder):
         return None
-    if is_population(folder):
-        lock = store.read_lock(folder)
-        same = (lock.digest, lock.seed, lock.sampler) == (space.digest, seed, store.SAMPLER)
-        if not same or lock.found > wanted:
-            what = f"{lock.found:,} networks of `{printable(lock.space)}`, seed {lock.seed}"
-            raise Problem(
-                "other-population", f"`{printable(str(folder))}` holds {what}",
-                help="choose another folder with `-o`, or replace it with `--force`",
-            )  # fmt: skip
-        return store.read(folder).state
-    if not folder.exists():
-        return None
-    partial = store.load_partial(folder, space, seed)
-    if partial is None and any(folder.iterdir()):
+    lock = store.read_lock(folder)
+    same = (lock.digest, lock.seed, lock.sampler) == (space.digest, seed, store.SAMPLER)
+    if not same or lock.found > wanted:
+        what = f"{lock.found:,} networks of `{printable(lock.space)}`, seed {lock.seed}"
         raise Problem(
-            "not-empty", f"`{printable(str(folder))}` holds files that are no population",
+            "other-population", f"`{printable(str(folder))}` holds {what}",
+            help="choose another folder with `-o`, or replace it with `--force`",
+        )  # fmt: skip
+    return lock
+
+
+def _tidy(folder: Path, space: Space, lock: Lock) -> None:
+    """Remove what a write that was cut short left; a search for more networks stays."""
+    from ..spaces import store
+
+    partial = store.load_partial(folder, space, lock.seed)
+    spent = partial is not None and partial.next <= lock.candidates
+    for path in [*leftovers(folder), *[folder / PARTIAL] * spent]:
+        files.remove(path)
+
+
+def _begin(
+    folder: Path, space: Space, seed: int, wanted: int, lock: Lock | None, *, force: bool
+) -> State | None:
+    """What is there to go on from: a search that was stopped, or the population of a lock."""
+    from ..spaces import store
+
+    try:
+        partial = store.load_partial(folder, space, seed)
+    except Problem:
+        if not force:
+            raise
+        partial = None
+    further = lock is None or (partial is not None and partial.next > lock.candidates)
+    if partial is not None and partial.leads_to(wanted) and further:
+        return partial
+    if lock is not None:
+        return store.read(folder).state
+    if partial is None and not force:
+        _refuse_foreign(folder, space)
+    return None
+
+
+def _refuse_foreign(folder: Path, space: Space) -> None:
+    """Raise Problem for a folder that holds anything but what a write that was cut short leaves."""
+    from ..spaces import store
+
+    names = held(folder) - {path.name for path in leftovers(folder)}
+    shown = printable(str(folder))
+    if PARTIAL in names:
+        raise Problem(
+            "other-population", f"`{shown}` holds an unfinished search of another space or seed",
+            help="choose another folder, or start afresh with `--force`",
+        )  # fmt: skip
+    ours = names <= {SPACE, MEMBERS} and SPACE in names
+    if names and not (ours and files.read(folder / SPACE, 2**20) == store.spec(space)):
+        raise Problem(
+            "not-empty", f"`{shown}` holds files that are no population",
             help="choose a new folder with `-o`, or write into this one with `--force`",
         )  # fmt: skip
-    return partial
 
 
-def _search(search: Search, folder: Path, workers: int, chunk: int | None) -> State:
-    """Run a search to its end; one that is stopped leaves what it has for the next."""
+def _search(search: Search, folder: Path, workers: int, chunk: int | None) -> Lock:
+    """Run a search to its end and write what it found; one that is stopped is kept for the next."""
+    from concurrent.futures import BrokenExecutor
+
     from ..spaces import store
     from ..spaces.sampling import StarvedError
 
+    def keep() -> str:
+        store.save_partial(folder, search.space, search.seed, search.state)
+        found, looked = len(search.state.rows), search.state.next
+        return f"with {found:,} of {search.wanted:,} networks after {looked:,} candidates"
+
+    try:
+        with bar("sampling") as tell:
+            search.run(workers=workers, chunk=chunk, tell=_heard(search, keep, tell))
+        return store.write(folder, search.space, lock_of(search), search.state)
+    except KeyboardInterrupt:
+        message = f"stopped by Ctrl-C {keep()}"
+        raise Problem("stopped", message, help="the same command goes on from here") from None
+    except BrokenExecutor:
+        message = f"a worker ended before its time, {keep()}"
+        advice = "the same command goes on from here; fewer `--workers` need less memory"
+        raise Problem("lost-worker", message, help=advice) from None
+    except StarvedError as e:
+        keep()
+        raise SpecError([e.problem]) from None
+
+
+def _heard(search: Search, keep: Callable[[], str], tell: Progress) -> Callable[[State], None]:
+    """What to do after every piece: say how far the search is, and keep that now and then."""
     kept = time.monotonic()
-    with bar("sampling") as tell:
 
-        def heard(state: State) -> None:
-            nonlocal kept
-            tell(len(state.rows), search.wanted, f"{state.next:,} candidates")
-            if time.monotonic() - kept > _KEPT_EVERY_S:
-                store.save_partial(folder, search.space, search.seed, state)
-                kept = time.monotonic()
+    def heard(state: State) -> None:
+        nonlocal kept
+        tell(len(state.rows), search.wanted, f"{state.next:,} candidates")
+        if time.monotonic() - kept > _KEPT_EVERY_S:
+            keep()
+            kept = time.monotonic()
 
-        try:
-            return search.run(workers=workers, chunk=chunk, tell=heard)
-        except KeyboardInterrupt:
-            store.save_partial(folder, search.space, search.seed, search.state)
-            done = f"{len(search.state.rows):,} of {search.wanted:,} networks"
-            message = f"stopped by Ctrl-C with {done} after {search.state.next:,} candidates"
-            raise Problem("stopped", message, help="the same command goes on from here") from None
-        except StarvedError as e:
-            store.save_partial(folder, search.space, search.seed, e.state)
-            raise SpecError([e.problem]) from None
+    return heard
 
 
-def lock_of(engine: Engine, state: State) -> Lock:
+def lock_of(search: Search) -> Lock:
     """What a finished search is filed under."""
     from ..spaces.store import Lock
 
-    space = engine.space
+    engine, state, space = search.engine, search.state, search.space
     named = ["limits" if r is None else r.normal for r in engine.reasons]
     return Lock(
         space=space.name, digest=space.digest, seed=engine.seed, found=len(state.rows), candidates=state.next,
         accepted=state.accepted, outside=float(1 - engine.inside),
         refused=[(name, int(n)) for name, n in zip(named, state.refused, strict=True)],
+        files={},
     )  # fmt: skip
 
 

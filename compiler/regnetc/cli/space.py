@@ -100,11 +100,7 @@ def _say(space: Space, r: Report) -> None:
     out = console.rich_console()
     out.print(f"space {space.name}", style="bold")
     out.print(f"{len(r.marginals)} free parameters, {_number(r.points)} points of the grid")
-    about = "of which" if r.fitting.exact else "of which about"
-    interval = (
-        "" if r.fitting.exact else f" ({_number(r.fitting.low)} to {_number(r.fitting.high)})"
-    )
-    out.print(f"{about} {_number(r.fitting.value)} satisfy every line{interval}")
+    out.print(f"{_fitting(r.fitting)} satisfy every line")
     out.print(_acceptance(r))
     if r.refusals:
         out.print()
@@ -116,6 +112,13 @@ def _say(space: Space, r: Report) -> None:
         out.print(_counts(r))
     out.print()
     out.print(_example(space, r))
+
+
+def _fitting(share: Share) -> str:
+    value, low, high = map(_number, share)
+    if share.exact:
+        return f"of which {value}"
+    return f"of which about {value}" + (f" ({low} to {high})" if low != high else "")
 
 
 def _number(x: float) -> str:
@@ -191,6 +194,8 @@ def _counts(r: Report) -> Any:
 
 def _example(space: Space, r: Report) -> str:
     data = _witness(space, r)
+    if data is None and r.acceptance.exact:
+        return "It has no member."
     if data is None:
         return (
             f"No member was met among {r.candidates:,} candidates; `--draws` looks at more. "

@@ -18,7 +18,7 @@ from ..network import Network
 from ..program import read_bytes
 from ..resolve import Resolution
 from ..scopes import Scope
-from ..spaces.folders import is_population
+from ..spaces.folders import is_population, refuse_unfinished
 from ..verify import UnverifiedError, verify
 from ..vocabulary import nearest_word
 from . import console
@@ -55,7 +55,10 @@ def address(text: str) -> tuple[Path, int] | None:
     Raises Problem where the population has no such member.
     """
     folder, mark, number = text.rpartition("#")
-    if not mark or _exists(text) or not is_population(folder):
+    if not mark or _exists(text):
+        return None
+    refuse_unfinished(folder)
+    if not is_population(folder):
         return None
     from ..spaces import store
 

@@ -9,12 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import regnet
 from ..canonical import drawing
+from ..cells import Cell
 from ..complexity import Counts
 from ..distributions import Distribution
+from ..limits import STAGE_DEPTH, TOTAL_DEPTH, WIDTH
 from .box import shrink
 from .engine import BLOCK, Engine, Found
-from .space import Demand, Space
+from .hull import Hull, Range
+from .space import SCALARS, STAGED, Demand, Space
 
 BINS = 16
 _Z = 1.959964  # of a 95% interval
@@ -114,14 +118,49 @@ def joined(parts: Sequence[Found]) -> Found:
 
 
 def _certain(engine: Engine) -> bool:
-    """Whether every candidate of the box is a member, so that shares are known exactly."""
-    return not engine.demands and engine.space.line is None
+    """Whether it is proved that all candidates of the box are members, or that none is."""
+    if all(len(grid) == 1 for grid in engine.grids.values()):
+        return True  # they are one and the same
+    if engine.demands or engine.space.line is not None or not _plain(engine.space):
+        return False
+    few, many = engine.space.stages
+    return all(_has_room(engine, depth) for depth in range(few, many + 1))
+
+
+def _plain(space: Space) -> bool:
+    """Whether every value is fixed, drawn, or the same for all stages: one that is worked out from
+    what is drawn may turn out to be none that the parameter can have.
+    """
+    known = {*space.fixed, *(v.cell for v in space.variables)}
+    stages = range(1, space.stages[1] + 1)
+    cells: list[Cell] = [(name, None) for name in SCALARS if name != "stages"]
+    cells += [(name, stage) for name in STAGED for stage in stages]
+    return all(c in known or _tied(space, c[0]) in known for c in cells)
+
+
+def _tied(space: Space, name: str) -> Cell | None:
+    """The parameter that all stages share, where they do: `b` for `b[i] = b`."""
+    return (name, None) if space.scope.tie((name, True)) == (name, False) else None
+
+
+def _has_room(engine: Engine, depth: int) -> bool:
+    """Whether the language is proved to have room for all networks with so many stages."""
+    most = engine.most(depth)
+    hull = Hull(engine.space, {c: Range(x[0], x[-1]) for c, x in engine.grids.items()})
+    stem, se = hull.cell("stem", None).low, hull.cell("se", None)
+    narrowest = min(int(stem or 0), *(s.w[0] for s in hull.stages(depth)))
+    squeezes = se.high == 0 or regnet.squeeze(narrowest, se.low or Fraction(0)) > 0
+    # The hull cuts widths and depths off at the limits: what stays well below them is not cut.
+    fits = 2 * max(most["w"], most["inner"]) <= WIDTH and most["d"] < STAGE_DEPTH
+    divides = engine.space.fixed["rounding", None] == "paper"
+    return squeezes and fits and divides and most["d"] * depth <= TOTAL_DEPTH
 
 
 def _share(k: int, n: int, inside: float, *, certain: bool) -> Share:
     """The share of all draws, of which `inside` lie in the box, if k of n in the box are members."""
-    if certain and k == n:
-        return Share(inside, inside, inside)
+    if certain:
+        value = inside if k else 0.0
+        return Share(value, value, value)
     p = k / n
     middle = (p + _Z * _Z / (2 * n)) / (1 + _Z * _Z / n)
     half = _Z * math.sqrt(p * (1 - p) / n + _Z * _Z / (4 * n * n)) / (1 + _Z * _Z / n)
@@ -132,10 +171,9 @@ def _fitting(alike: Engine, candidates: int) -> Share:
     """How many points of the grid satisfy every line: counted where it can be, else estimated."""
     points = math.prod(v.distribution.size for v in alike.space.variables)
     if _certain(alike):
-        exact = int(points * alike.inside)
-        found = alike.run(0, BLOCK)
-        if len(found.candidates) == BLOCK:
-            return Share(exact, exact, exact)
+        member = len(alike.run(0, 1).candidates)
+        exact = int(points * alike.inside) * member
+        return Share(exact, exact, exact)
     found, looked = _look(alike, candidates, None)
     share = _share(len(found.candidates), looked, float(alike.inside), certain=False)
     return Share(*(x * points for x in share))

@@ -2,18 +2,25 @@
 
 `members.sqlite` holds a row for each network and one for each of its stages, readable by anything
 that reads SQLite; `space.regnet` the space in normal form, which needs no other file; `lock.json`
-what the population follows from. All three are the same bytes for the same space, seed and number.
+what the population follows from, and the SHA-256 of the other two. All three are the same bytes for
+the same space, seed and number.
+
+A search that is not at its end is kept in `partial.npz`. It is there before any of the three is
+written and until all of them are, so that what is cut short at any moment can be gone on with; and
+since the lock names the others by what they hold, no mixture of old and new passes for a population.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from regnetc_runtime import files
@@ -26,7 +33,7 @@ from ..names import plain_file_name
 from ..network import Network, Origin
 from ..resolve import Resolution
 from .arrays import Indices
-from .folders import LOCK, MEMBERS, PARTIAL, SPACE
+from .folders import LOCK, MEMBERS, PARTIAL, SPACE, held, leftovers, unfinished
 from .members import resolve
 from .normal import as_spec, parse
 from .sampling import Layout, State
@@ -44,7 +51,7 @@ class Lock(NamedTuple):
     `candidates` were looked at, from the first to the one that completed the population; `accepted`
     of them are members, which makes `found` networks once those that are the same are merged.
     `outside` is the share of all draws that was left out because no member can be there, `refused`
-    says how many candidates each line refused.
+    says how many candidates each line refused; `files` holds the SHA-256 of the other files.
     """
 
     space: str
@@ -55,6 +62,7 @@ class Lock(NamedTuple):
     accepted: int
     outside: float
     refused: list[tuple[str, int]]
+    files: dict[str, str]
     schema: int = SCHEMA
     sampler: int = SAMPLER
 
@@ -127,22 +135,51 @@ def damaged(folder: Path, why: str) -> Problem:
     shown = printable(str(folder))
     return Problem(
         "bad-population", f"`{shown}` is no population that regnetc wrote: {why}",
-        help="`regnetc sample` makes it again from its space and seed",
+        help="`regnetc sample --force` makes it again from its space and seed",
     )  # fmt: skip
 
 
 # Writing.
 
 
-def write(folder: Path, space: Space, lock: Lock, state: State) -> None:
-    """Write a population; the lock comes last, so that a folder with a lock is whole."""
-    files.write(folder / SPACE, as_spec(space.name, space.text).encode())
-    files.write(folder / MEMBERS, database(space, lock, state))
+def write(folder: Path, space: Space, lock: Lock, state: State) -> Lock:
+    """Write a population, and return its lock with the digests of its files.
+
+    The state is kept until all is written: stopped anywhere, the search goes on from its end.
+    """
+    data = {MEMBERS: database(space, lock, state), SPACE: spec(space)}
+    lock = lock._replace(files={name: _digest(x) for name, x in data.items()})
+    save_partial(folder, space, lock.seed, state)
+    for name, x in data.items():
+        files.write(folder / name, x)
     files.write(folder / LOCK, lock_text(lock).encode())
-    files.remove(folder / PARTIAL)
+    tidy(folder)
+    return lock
+
+
+def check_writable(folder: Path) -> None:
+    """Raise Problem now for what would keep a population from being written after hours of work."""
+    for name in (MEMBERS, SPACE, LOCK, PARTIAL):
+        files.check_writable(folder / name)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a whole population needs no more."""
+    for path in (folder / PARTIAL, *leftovers(folder)):
+        files.remove(path)
+
+
+def spec(space: Space) -> bytes:
+    """The space of a population, as it is written."""
+    return as_spec(space.name, space.text).encode()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def lock_text(lock: Lock) -> str:
+    """A lock as it is written."""
     return json.dumps(lock._asdict(), indent=2, sort_keys=True) + "\n"
 
 
@@ -155,7 +192,7 @@ def database(space: Space, lock: Lock, state: State) -> bytes:
     base.executescript(_schema(names))
     base.execute("BEGIN")
     meta = {
-        "lock": lock_text(lock),
+        "lock": lock_text(lock._replace(files={})),
         "space": as_spec(space.name, space.text),
         "schema": str(SCHEMA),
     }
@@ -199,35 +236,70 @@ def read_lock(folder: Path) -> Lock:
     """The lock of a population. Raises Problem if the folder holds none."""
     try:
         data = json.loads(files.read(folder / LOCK, _LOCK_BYTES).decode("utf-8"))
-        lock = Lock(**data)._replace(refused=[(str(a), int(b)) for a, b in data["refused"]])
-    except (ValueError, TypeError, KeyError) as e:
+        schema = data["schema"]
+        lock = _lock(data) if schema == SCHEMA else None
+    except (ValueError, TypeError, KeyError, RecursionError) as e:
         raise damaged(folder, f"its lock cannot be read ({printable(e)})") from None
-    if lock.schema != SCHEMA:
-        message = f"`{printable(str(folder))}` has schema {printable(lock.schema)}, this regnetc reads {SCHEMA}"
-        raise Problem("other-schema", message, help="draw it again with `regnetc sample`")
+    if lock is None:
+        message = f"`{printable(str(folder))}` has schema {printable(schema)}, this regnetc reads {SCHEMA}"
+        raise Problem("other-schema", message, help="draw it again with `regnetc sample --force`")
     return lock
 
 
+_KINDS = {
+    "space": str, "digest": str, "seed": int, "found": int, "candidates": int, "accepted": int,
+    "outside": float, "refused": list, "files": dict, "schema": int, "sampler": int,
+}  # fmt: skip
+
+
+def _lock(data: dict[str, Any]) -> Lock:
+    """A lock of what JSON holds. Raises ValueError, TypeError or KeyError where it is none."""
+    for name, kind in _KINDS.items():
+        if type(data[name]) is not kind:
+            raise TypeError(f"`{name}` is no {kind.__name__}")
+    refused = [(line, n) for line, n in data["refused"] if type(line) is str and type(n) is int]
+    if len(refused) != len(data["refused"]) or sorted(data["files"]) != [MEMBERS, SPACE]:
+        raise ValueError("`refused` or `files` does not hold what it should")
+    if data["found"] < 1:
+        raise ValueError("`found` is not above 0")
+    return Lock(**data)._replace(refused=refused)
+
+
 def read(folder: Path) -> Population:
-    """A population. Raises Problem where it is damaged, or its space and its lock do not agree."""
+    """A population. Raises Problem where it is damaged, or not all there yet."""
     lock = read_lock(folder)
-    data = files.read(folder / MEMBERS, _LIMIT)
+    text, data = (_named(folder, lock, name) for name in (SPACE, MEMBERS))
     try:
-        base = sqlite3.connect(":memory:")
-        base.deserialize(data)
-        meta: Mapping[str, str] = dict(base.execute("SELECT key, value FROM meta"))
-        space = _space(folder, lock, meta["space"])
-        state = _state(base, space, lock)
-        base.close()
-    except (sqlite3.Error, KeyError, ValueError, TypeError, IndexError, OverflowError) as e:
+        space = _space(folder, lock, text)
+        with closing(sqlite3.connect(":memory:")) as base:
+            base.deserialize(data)
+            meta: Mapping[str, str] = dict(base.execute("SELECT key, value FROM meta"))
+            state = _state(base, space, lock)
+    except (sqlite3.Error, MemoryError, KeyError, ValueError, TypeError, IndexError, OverflowError) as e:  # fmt: skip
         raise damaged(folder, printable(e)) from None
-    if meta["lock"] != lock_text(lock):
+    if meta["lock"] != lock_text(lock._replace(files={})):
         raise damaged(folder, "its lock is another population's")
     return Population(folder, lock, space, state)
 
 
-def _space(folder: Path, lock: Lock, spec: str) -> Space:
-    lines = [line.removeprefix("  ") for line in spec.split("\n")[2:-2]]
+def _named(folder: Path, lock: Lock, name: str) -> bytes:
+    """A file of a population. Raises Problem where it is not the one that the lock names."""
+    try:
+        data = files.read(folder / name, _LIMIT)
+    except Problem as e:
+        if e.name != "no-such-file":
+            raise
+        data = None
+    if data is not None and _digest(data) == lock.files[name]:
+        return data
+    if PARTIAL in held(folder):
+        raise unfinished(folder)
+    why = "missing" if data is None else "not the one that its lock names"
+    raise damaged(folder, f"`{name}` is {why}")
+
+
+def _space(folder: Path, lock: Lock, text: bytes) -> Space:
+    lines = [line.removeprefix("  ") for line in text.decode("utf-8").split("\n")[2:-2]]
     try:
         space = parse(lock.space, "\n".join(lines))
     except (SpecError, KeyError) as e:
@@ -244,21 +316,36 @@ def _state(base: sqlite3.Connection, space: Space, lock: Lock) -> State:
     for number, stage, *values in base.execute("SELECT * FROM stage ORDER BY member, stage"):
         shape = shapes.setdefault(number, np.zeros((4, most), np.int64))
         shape[:, stage - 1] = values
-    state = State(next=lock.candidates, accepted=lock.accepted)
-    state.refused = np.array([n for _, n in lock.refused], np.int64)
-    for number, candidate, times, *values in base.execute("SELECT * FROM member ORDER BY member"):
+    rows, times = [], []
+    for number, candidate, met, *values in base.execute("SELECT * FROM member ORDER BY member"):
         picks = [at[x] for at, x in zip(places, values, strict=False)]
         shape = shapes[number]
         stages = int((shape[0] > 0).sum())
         row = [candidate, *picks, stages, *shape.ravel(), *values[len(places) :]]
-        state.rows.append(np.array(row, np.int64))
-        state.times.append(int(times))
-        state.newest = int(candidate)
-    if len(state.rows) != lock.found or layout.counts.stop != len(
-        state.rows[0] if state.rows else []
-    ):
+        rows.append(np.array(row, np.int64))
+        times.append(int(met))
+    refused = np.array([n for _, n in lock.refused], np.int64)
+    state = State(rows, times, lock.candidates, lock.accepted, int(rows[-1][0]), refused)
+    if len(rows) != lock.found or not state.leads_to(lock.found):
         raise ValueError("rows are missing")
+    _check(state, layout)
     return state
+
+
+def _check(state: State, layout: Layout) -> None:
+    """Raise ValueError for numbers that do not go together."""
+    at = [int(row[0]) for row in state.rows]
+    sums = sum(state.times), state.accepted + int(state.refused.sum())
+    fine = (
+        all(row.shape == (layout.counts.stop,) for row in state.rows)
+        and len(state.times) == len(at)
+        and min(state.times, default=1) > 0
+        and sums == (state.accepted, state.next)
+        and at == sorted(set(at))
+        and (at[-1] if at else -1) == state.newest < max(state.next, 0 if at else 1)
+    )
+    if not fine:
+        raise ValueError("its numbers do not go together")
 
 
 # Searches that were stopped.
@@ -274,31 +361,35 @@ def save_partial(folder: Path, space: Space, seed: int, state: State) -> None:
         out, rows=rows, times=np.array(state.times, np.int64), scalars=scalars,
         refused=state.refused, of=np.array(text),
     )  # fmt: skip
-    files.make_folder(folder)
     files.write(folder / PARTIAL, out.getvalue())
 
 
 def load_partial(folder: Path, space: Space, seed: int) -> State | None:
-    """An unfinished search of this space and seed. Raises Problem where it is of another."""
-    if not (folder / PARTIAL).exists():
+    """The unfinished search that a folder holds, if it is of this space and seed.
+
+    Raises Problem where it cannot be read.
+    """
+    if PARTIAL not in held(folder):
         return None
     data = files.read(folder / PARTIAL, _LIMIT)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            of = json.loads(str(held["of"]))
-            rows, times, scalars = held["rows"], held["times"], held["scalars"]
-            refused = held["refused"]
-            state = State(
-                [np.array(r, np.int64) for r in rows], [int(x) for x in times], int(scalars[0]),
-                int(scalars[1]), int(scalars[2]), np.array(refused, np.int64),
-            )  # fmt: skip
-    except (ValueError, KeyError, OSError, EOFError, TypeError) as e:
-        raise damaged(folder, f"its unfinished search cannot be read ({printable(e)})") from None
-    if of != [space.digest, seed, SAMPLER]:
-        message = f"`{printable(str(folder))}` holds an unfinished search of another space or seed"
+        with np.load(io.BytesIO(data), allow_pickle=False) as kept:
+            of, state = json.loads(str(kept["of"])), _kept(kept)
+        same: bool = of == [space.digest, seed, SAMPLER]
+        if same:
+            _check(state, Layout(space))
+    except Exception as e:
+        shown = printable(str(folder))
         raise Problem(
-            "other-population",
-            message,
-            help="choose another folder, or start afresh with `--force`",
-        )
-    return state
+            "bad-population", f"`{shown}` holds an unfinished search that cannot be read",
+            details=(printable(e),),
+            help=f"delete its `{PARTIAL}` to go on without it, or start afresh with `--force`",
+        ) from None  # fmt: skip
+    return state if same else None
+
+
+def _kept(arrays: Mapping[str, Any]) -> State:
+    rows, times = arrays["rows"].astype(np.int64), [int(x) for x in arrays["times"]]
+    looked, accepted, newest = (int(x) for x in arrays["scalars"])
+    refused = arrays["refused"].astype(np.int64)
+    return State([*rows], times, looked, accepted, newest, refused)
