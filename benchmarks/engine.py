@@ -32,9 +32,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import scalar
 from regnetc.driver import check_file
+from regnetc.spaces.batch import Batch
 from regnetc.spaces.box import shrink
 from regnetc.spaces.counting import COUNTS
-from regnetc.spaces.engine import BLOCK, Batch, Engine
+from regnetc.spaces.engine import BLOCK, Engine
 from regnetc.spaces.space import Space, read
 from startup import processor
 

@@ -33,6 +33,22 @@ SPACES = {
     "y": f"space S extends RegNetY {{{LINE} g ~ power2(1..64) \n b ~ power2(1/4..4) \n se ~ choice(1/16, 1/4, 1/2) }}",
     "y-torchvision": f"space S extends RegNetY {{{LINE} rounding = torchvision \n g ~ uniform(1..80) \n b = 1 }}",
     "z": f"space S extends RegNetZ {{{LINE} g ~ power2(1..32) \n head ~ choice(0, 640) \n b ~ choice(1/4, 1/6) }}",
+    "thirds": """space S extends AnyNetX {
+        stages = 3
+        w[i] ~ uniform(8..96 by 8)
+        d[i] ~ uniform(1..4)
+        g[i] = w[i] / 3
+        b[i] = 1
+    }""",
+    "worked-out": """space S extends RegNetX {
+        d ~ uniform(4..30)
+        w0 ~ uniform(8..64 by 8)
+        wa = w0 * 3 / 4
+        wm = 1 + d / 10
+        stages in 1..8
+        g = 2 * w0 - 100
+        b = 1
+    }""",
     "x-ties": """space S extends RegNetX {
         d ~ uniform(2..60)
         w0 ~ choice(8, 16, 24, 32, 64)

@@ -21,14 +21,20 @@ ORDER = [
 
 SPACES = [
     "folders", "space", "hull", "box", "normal", "arrays", "random", "counting", "lines", "expressions", "chains",
-    "members", "engine", "report", "sampling", "store",
+    "members", "batch", "engine", "report", "sampling", "store",
 ]  # fmt: skip
 
 
+def for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def imports(path: Path) -> set[str]:
-    """Modules that a file imports, at any depth; relative ones with a leading dot."""
+    """Modules that a file imports when it runs, at any depth; relative ones with a leading dot."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    tree = ast.parse(path.read_text("utf-8"))
+    tree.body = [node for node in tree.body if not for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -16,6 +16,7 @@ import numpy as np
 from ..distributions import Distribution
 from ..tree import Bound, Call, Chain, Expr, Listing, Member, Number, Ref, String, counted
 from ..values import stage_of
+from ..vocabulary import Parameter
 from .arrays import Flags
 
 _SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
@@ -133,6 +134,20 @@ def among(x: Column, d: Distribution) -> Any:
             inside = on & (turns >= 0) & (turns <= piece.size - 1) & (x.x <= high * (1 + _NEAR))
         found = found | inside
     return found
+
+
+def proper(x: Column, parameter: Parameter) -> Verdict:
+    """Whether values worked out from others are such as a parameter can have."""
+    low, high = float(parameter.low), float(parameter.high)
+    slack = 0.0 if x.whole else _NEAR
+    keeps = (x.x >= low * (1 - slack)) & (x.x <= high * (1 + slack))
+    if parameter.kind == "integer":
+        turns = x.x / parameter.multiple
+        keeps = keeps & (np.abs(turns - np.rint(turns)) <= slack * np.maximum(1.0, np.abs(turns)))
+    if parameter.kind == "real":
+        near = np.minimum(np.abs(x.x - low), np.abs(x.x - high)) <= _NEAR * max(1.0, high)
+        return Verdict(keeps, bool(np.any(near)))
+    return Verdict(keeps, not x.whole)
 
 
 def flags(x: Any, n: int) -> Flags:

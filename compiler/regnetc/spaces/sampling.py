@@ -23,9 +23,10 @@ from regnetc_runtime.problems import Problem
 from ..diagnostics import Diagnostic, error
 from ..vocabulary import COUNTS
 from .arrays import Indices
+from .batch import STRUCTURE
 from .box import Box
 from .counting import COUNTS as COUNTED
-from .engine import BLOCK, STRUCTURE, Engine, Found
+from .engine import BLOCK, Engine, Found
 from .normal import parse
 from .space import Space
 

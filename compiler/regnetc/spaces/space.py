@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..canonical import draw_line, fix_line, lines_of, requirement
 from ..cells import Cell, Cells
@@ -21,6 +21,9 @@ from ..vocabulary import COUNTS, PARAMETERS, Parameter
 LINE = ("d", "w0", "wa", "wm")
 SCALARS = tuple(p.name for p in PARAMETERS.values() if p.shape == "scalar" and p.name not in LINE)
 STAGED = ("w", "d", "stride", "b", "g")
+
+_SOMETIMES = ("out-of-range", "not-an-integer", "division-by-zero", "negative-root")
+"""What may be wrong with a worked-out value under some draws and not under others."""
 
 
 class Variable(NamedTuple):
@@ -173,6 +176,20 @@ class Probe(Cells):
         key = (name, stage is not None)
         made = self.quantized is not None and key in (("w", True), ("d", True))
         return (name, stage) in self.values or key in self.scope.bindings or made
+
+    def number(self, e: Any, parameter: Parameter, stage: int | None = None) -> Quantity | None:
+        """The value of an expression; one that changes with what is drawn may not suit everywhere."""
+        before = len(self.problems)
+        found = super().number(e, parameter, stage)
+        only = all(p.name in _SOMETIMES for p in self.problems[before:])
+        if found is None and only and self._varies(e):
+            del self.problems[before:]
+            return Quantity(Fraction(parameter.low), "plain")
+        return found
+
+    def _varies(self, e: Any) -> bool:
+        names = {ref.name for ref in references(e)}
+        return any(cell[0] in names and self.depends(cell) for cell in [*self.values])
 
     def value(self, name: str, stage: int | None = None, needed: Span | None = None) -> object:
         cell = (name, stage)
