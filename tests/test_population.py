@@ -1040,6 +1040,30 @@ def test_a_row_that_was_changed_is_seen(pop: Path) -> None:
         assert "`members.sqlite` is not the one that its lock names" in ran.err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE VIEW more AS SELECT 1",
+        "ALTER TABLE member ADD COLUMN spare",
+        "DROP TABLE stage",
+        "ALTER TABLE stage RENAME TO held; CREATE VIEW stage AS WITH RECURSIVE r AS "
+        "(SELECT 0 AS n UNION ALL SELECT n + 1 FROM r) SELECT n, n, n, n, n, n FROM r",
+    ],
+)
+def test_a_database_of_other_tables_is_refused_whoever_signed_it(change: str, pop: Path) -> None:
+    """A view could compute for ever; what follows from the lock alone does not keep that out."""
+    base = sqlite3.connect(pop / "members.sqlite")
+    base.executescript(change)
+    base.close()
+    lock = json.loads((pop / "lock.json").read_text())
+    digest = hashlib.sha256((pop / "members.sqlite").read_bytes()).hexdigest()
+    lock["files"]["members.sqlite"] = digest
+    (pop / "lock.json").write_text(json.dumps(lock))
+    ran = regnetc("show", "pop#3")
+    is_said(ran, "bad-population")
+    assert "its tables are not those of a population" in ran.err
+
+
 def test_compiling_a_damaged_population_in_processes_says_so(pop: Path) -> None:
     (pop / "space.regnet").unlink()
     for verb in (("compile", "-o", "nets"), ("fit",)):

@@ -21,7 +21,7 @@ ORDER = [
 
 SPACES = [
     "folders", "space", "hull", "box", "normal", "arrays", "random", "counting", "lines", "expressions", "chains",
-    "members", "batch", "engine", "report", "sampling", "store",
+    "members", "batch", "engine", "report", "sampling", "partial", "store",
 ]  # fmt: skip
 
 

@@ -87,11 +87,12 @@ def command(
 def _there(folder: Path, space: Space, seed: int, wanted: int) -> Lock | None:
     """The lock of the population that is there. Raises Problem where it is not a part of the one wanted."""
     from ..spaces import store
+    from ..spaces.sampling import SAMPLER
 
     if not is_population(folder):
         return None
     lock = store.read_lock(folder)
-    same = (lock.digest, lock.seed, lock.sampler) == (space.digest, seed, store.SAMPLER)
+    same = (lock.digest, lock.seed, lock.sampler) == (space.digest, seed, SAMPLER)
     if not same or lock.found > wanted:
         what = f"{lock.found:,} networks of `{printable(lock.space)}`, seed {lock.seed}"
         raise Problem(
@@ -103,10 +104,10 @@ def _there(folder: Path, space: Space, seed: int, wanted: int) -> Lock | None:
 
 def _tidy(folder: Path, space: Space, lock: Lock) -> None:
     """Remove what a write that was cut short left; a search for more networks stays."""
-    from ..spaces import store
+    from ..spaces import partial
 
-    partial = store.load_partial(folder, space, lock.seed)
-    spent = partial is not None and partial.next <= lock.candidates
+    kept = partial.load(folder, space, lock.seed)
+    spent = kept is not None and kept.next <= lock.candidates
     for path in [*leftovers(folder), *[folder / PARTIAL] * spent]:
         files.remove(path)
 
@@ -115,20 +116,20 @@ def _begin(
     folder: Path, space: Space, seed: int, wanted: int, lock: Lock | None, *, force: bool
 ) -> State | None:
     """What is there to go on from: a search that was stopped, or the population of a lock."""
-    from ..spaces import store
+    from ..spaces import partial, store
 
     try:
-        partial = store.load_partial(folder, space, seed)
+        kept = partial.load(folder, space, seed)
     except Problem:
         if not force:
             raise
-        partial = None
-    further = lock is None or (partial is not None and partial.next > lock.candidates)
-    if partial is not None and partial.leads_to(wanted) and further:
-        return partial
+        kept = None
+    further = lock is None or (kept is not None and kept.next > lock.candidates)
+    if kept is not None and kept.leads_to(wanted) and further:
+        return kept
     if lock is not None:
         return store.read(folder).state
-    if partial is None and not force:
+    if kept is None and not force:
         _refuse_foreign(folder, space)
     return None
 
@@ -156,11 +157,11 @@ def _search(search: Search, folder: Path, workers: int, chunk: int | None) -> Lo
     """Run a search to its end and write what it found; one that is stopped is kept for the next."""
     from concurrent.futures import BrokenExecutor
 
-    from ..spaces import store
+    from ..spaces import partial, store
     from ..spaces.sampling import StarvedError
 
     def keep() -> str:
-        store.save_partial(folder, search.space, search.seed, search.state)
+        partial.save(folder, search.space, search.seed, search.state)
         found, looked = len(search.state.rows), search.state.next
         return f"with {found:,} of {search.wanted:,} networks after {looked:,} candidates"
 

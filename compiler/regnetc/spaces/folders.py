@@ -10,6 +10,7 @@ from pathlib import Path
 from regnetc_runtime.problems import Problem, printable
 
 MEMBERS, SPACE, LOCK, PARTIAL = "members.sqlite", "space.regnet", "lock.json", "partial.npz"
+LIMIT = 4 * 2**30  # bytes of a file
 _TEMPORARY = re.compile(r"\.regnetc-[0-9a-f]{16}\.tmp")  # of `regnetc_runtime.files`
 
 

@@ -30,6 +30,9 @@ from .engine import BLOCK, Engine, Found
 from .normal import parse
 from .space import Space
 
+SAMPLER = 1
+"""Changes where the same space and seed would give another population."""
+
 PATIENCE = 10_000_000  # candidates without a new network before a space is called starved
 _FIRST_CHUNK = 2 * BLOCK
 _LARGEST_CHUNK = 64 * BLOCK
@@ -97,6 +100,22 @@ class Layout:
         """What makes a network the network that it is."""
         identity: bytes = row[self._identity].tobytes()
         return identity
+
+
+def check(state: State, layout: Layout) -> None:
+    """Raise ValueError for numbers that do not go together."""
+    at = [int(row[0]) for row in state.rows]
+    sums = sum(state.times), state.accepted + int(state.refused.sum())
+    fine = (
+        all(row.shape == (layout.counts.stop,) for row in state.rows)
+        and len(state.times) == len(at)
+        and min(state.times, default=1) > 0
+        and sums == (state.accepted, state.next)
+        and at == sorted(set(at))
+        and (at[-1] if at else -1) == state.newest < max(state.next, 0 if at else 1)
+    )
+    if not fine:
+        raise ValueError("its numbers do not go together")
 
 
 def _fitting(counts: Any) -> int:

@@ -13,7 +13,6 @@ since the lock names the others by what they hold, no mixture of old and new pas
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -33,15 +32,14 @@ from ..names import plain_file_name
 from ..network import Network, Origin
 from ..resolve import Resolution
 from .arrays import Indices
-from .folders import LOCK, MEMBERS, PARTIAL, SPACE, held, leftovers, unfinished
+from .folders import LIMIT, LOCK, MEMBERS, PARTIAL, SPACE, held, leftovers, unfinished
 from .members import resolve
 from .normal import as_spec, parse
-from .sampling import Layout, State
+from .partial import save
+from .sampling import SAMPLER, Layout, State, check
 from .space import Space
 
 SCHEMA = 1
-SAMPLER = 1
-_LIMIT = 4 * 2**30
 _LOCK_BYTES = 2**20
 
 
@@ -149,7 +147,7 @@ def write(folder: Path, space: Space, lock: Lock, state: State) -> Lock:
     """
     data = {MEMBERS: database(space, lock, state), SPACE: spec(space)}
     lock = lock._replace(files={name: _digest(x) for name, x in data.items()})
-    save_partial(folder, space, lock.seed, state)
+    save(folder, space, lock.seed, state)
     for name, x in data.items():
         files.write(folder / name, x)
     files.write(folder / LOCK, lock_text(lock).encode())
@@ -273,6 +271,7 @@ def read(folder: Path) -> Population:
         space = _space(folder, lock, text)
         with closing(sqlite3.connect(":memory:")) as base:
             base.deserialize(data)
+            _refuse_other_tables(base, space)
             meta: Mapping[str, str] = dict(base.execute("SELECT key, value FROM meta"))
             state = _state(base, space, lock)
     except (sqlite3.Error, MemoryError, KeyError, ValueError, TypeError, IndexError, OverflowError) as e:  # fmt: skip
@@ -285,7 +284,7 @@ def read(folder: Path) -> Population:
 def _named(folder: Path, lock: Lock, name: str) -> bytes:
     """A file of a population. Raises Problem where it is not the one that the lock names."""
     try:
-        data = files.read(folder / name, _LIMIT)
+        data = files.read(folder / name, LIMIT)
     except Problem as e:
         if e.name != "no-such-file":
             raise
@@ -309,6 +308,16 @@ def _space(folder: Path, lock: Lock, text: bytes) -> Space:
     return space
 
 
+def _refuse_other_tables(base: sqlite3.Connection, space: Space) -> None:
+    """Raise ValueError for tables that are not ours to the letter: a view could compute for ever."""
+    names = [_column(v.cell) for v in space.variables]
+    with closing(sqlite3.connect(":memory:")) as ours:
+        ours.executescript(_schema(names))
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+        if base.execute(query).fetchall() != ours.execute(query).fetchall():
+            raise ValueError("its tables are not those of a population")
+
+
 def _state(base: sqlite3.Connection, space: Space, lock: Lock) -> State:
     layout, most = Layout(space), space.stages[1]
     places = [{float(x): k for k, x in enumerate(v.distribution.values())} for v in space.variables]
@@ -328,68 +337,5 @@ def _state(base: sqlite3.Connection, space: Space, lock: Lock) -> State:
     state = State(rows, times, lock.candidates, lock.accepted, int(rows[-1][0]), refused)
     if len(rows) != lock.found or not state.leads_to(lock.found):
         raise ValueError("rows are missing")
-    _check(state, layout)
+    check(state, layout)
     return state
-
-
-def _check(state: State, layout: Layout) -> None:
-    """Raise ValueError for numbers that do not go together."""
-    at = [int(row[0]) for row in state.rows]
-    sums = sum(state.times), state.accepted + int(state.refused.sum())
-    fine = (
-        all(row.shape == (layout.counts.stop,) for row in state.rows)
-        and len(state.times) == len(at)
-        and min(state.times, default=1) > 0
-        and sums == (state.accepted, state.next)
-        and at == sorted(set(at))
-        and (at[-1] if at else -1) == state.newest < max(state.next, 0 if at else 1)
-    )
-    if not fine:
-        raise ValueError("its numbers do not go together")
-
-
-# Searches that were stopped.
-
-
-def save_partial(folder: Path, space: Space, seed: int, state: State) -> None:
-    """Keep an unfinished search, to go on from."""
-    out = io.BytesIO()
-    rows = np.stack(state.rows) if state.rows else np.zeros((0, 0), np.int64)
-    scalars = np.array([state.next, state.accepted, state.newest], np.int64)
-    text = json.dumps([space.digest, seed, SAMPLER])
-    np.savez(
-        out, rows=rows, times=np.array(state.times, np.int64), scalars=scalars,
-        refused=state.refused, of=np.array(text),
-    )  # fmt: skip
-    files.write(folder / PARTIAL, out.getvalue())
-
-
-def load_partial(folder: Path, space: Space, seed: int) -> State | None:
-    """The unfinished search that a folder holds, if it is of this space and seed.
-
-    Raises Problem where it cannot be read.
-    """
-    if PARTIAL not in held(folder):
-        return None
-    data = files.read(folder / PARTIAL, _LIMIT)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-            of, state = json.loads(str(kept["of"])), _kept(kept)
-        same: bool = of == [space.digest, seed, SAMPLER]
-        if same:
-            _check(state, Layout(space))
-    except Exception as e:
-        shown = printable(str(folder))
-        raise Problem(
-            "bad-population", f"`{shown}` holds an unfinished search that cannot be read",
-            details=(printable(e),),
-            help=f"delete its `{PARTIAL}` to go on without it, or start afresh with `--force`",
-        ) from None  # fmt: skip
-    return state if same else None
-
-
-def _kept(arrays: Mapping[str, Any]) -> State:
-    rows, times = arrays["rows"].astype(np.int64), [int(x) for x in arrays["times"]]
-    looked, accepted, newest = (int(x) for x in arrays["scalars"])
-    refused = arrays["refused"].astype(np.int64)
-    return State([*rows], times, looked, accepted, newest, refused)
