@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from fractions import Fraction
 from typing import Any
 
@@ -119,3 +120,16 @@ def test_groups_that_narrow_stages_are_clipped_to_are_shared() -> None:
     assert shared(n) is None
     n = network("stages = 3\nw[i] = [8, 16, 48]\nd[i] = 1\nb[i] = 1\ng[i] = [8, 16, 16]")
     assert shared(n) == (Fraction(1), 16)
+
+
+@pytest.mark.parametrize(
+    "w",
+    [
+        [8192, 16384, 32768, 32768, 65536, 65536, 65536, 65536],
+        [65536, 65528, 65520, 60000, 50000, 40000, 30000, 8],
+    ],
+)
+def test_a_hostile_network_is_not_fitted_for_ever(w: list[int]) -> None:
+    started = time.process_time()
+    fit(stages(w, [128] * 8, g=8192 if w[0] == 8192 else 8))
+    assert time.process_time() - started < 60

@@ -1046,8 +1046,10 @@ def test_a_row_that_was_changed_is_seen(pop: Path) -> None:
         "CREATE VIEW more AS SELECT 1",
         "ALTER TABLE member ADD COLUMN spare",
         "DROP TABLE stage",
-        "ALTER TABLE stage RENAME TO held; CREATE VIEW stage AS WITH RECURSIVE r AS "
-        "(SELECT 0 AS n UNION ALL SELECT n + 1 FROM r) SELECT n, n, n, n, n, n FROM r",
+        (
+            "ALTER TABLE stage RENAME TO held; CREATE VIEW stage AS WITH RECURSIVE r AS "
+            "(SELECT 0 AS n UNION ALL SELECT n + 1 FROM r) SELECT n, n, n, n, n, n FROM r"
+        ),
     ],
 )
 def test_a_database_of_other_tables_is_refused_whoever_signed_it(change: str, pop: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations, product
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ _DECIMALS = 3  # of wa and wm at most: the paper's models have two
 _SKIPS = 2  # powers of wm that no block of a network takes
 _WM = (Fraction(101, 100), Fraction(8))
 _ROUNDS = 60
+_EXACT_WORK = 400_000
+_NEAREST_WORK = 400_000
 
 
 class LineFit(NamedTuple):
@@ -66,8 +69,20 @@ def fit(network: Network) -> LineFit:
     Of exact ones that with the fewest decimals in `wm` and `wa`, then the smallest `w0`, `wm`, `wa`.
     """
     target = _target(network)
-    exact = next(_exact(target), None)
-    return exact if exact is not None else _nearest(target)
+    exact = next(_exact(target, _Work(_EXACT_WORK)), None)
+    return exact if exact is not None else _nearest(target, _Work(_NEAREST_WORK))
+
+
+class _Work:
+    """How many blocks may still be worked out: a hostile network shall not be fitted for ever."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def spend(self, blocks: int) -> bool:
+        """Whether there is still enough left for so many."""
+        self.left -= blocks
+        return self.left >= 0
 
 
 def parameters(n: Network) -> tuple[int, int, Fraction, Fraction] | None:
@@ -100,18 +115,22 @@ def _ratio(b: float) -> Fraction:
 # Lines that give exactly the network.
 
 
-def _exact(target: _Target) -> Iterator[LineFit]:
+def _exact(target: _Target, work: _Work) -> Iterator[LineFit]:
     """Exact lines, the ones with the fewest decimals first."""
     pairs = product(range(_DECIMALS + 1), repeat=2)
     for wm_digits, wa_digits in sorted(pairs, key=lambda p: (max(p), sum(p))):
-        yield from _with_digits(target, wm_digits, wa_digits)
+        yield from _with_digits(target, wm_digits, wa_digits, work)
 
 
-def _with_digits(target: _Target, wm_digits: int, wa_digits: int) -> Iterator[LineFit]:
+def _with_digits(target: _Target, wm_digits: int, wa_digits: int, work: _Work) -> Iterator[LineFit]:
     for w0 in _first_widths(target):
         for powers in _powers(len(target.w)):
             for wm in _ratios(target, w0, powers, wm_digits):
+                if not work.spend(len(powers)):
+                    return
                 for wa in _slopes(target, w0, wm, powers, wa_digits):
+                    if not work.spend(sum(target.d)):
+                        return
                     found = _judged(target, w0, wa, wm)
                     if found.exact:
                         yield found
@@ -151,6 +170,7 @@ def _ratios(target: _Target, w0: int, powers: Sequence[int], digits: int) -> Ite
         n += 1
 
 
+@lru_cache(maxsize=256)
 def _widths_near(target: _Target, w: int) -> tuple[float, float] | None:
     """Between which values a power lies whose width, rounded and fitted, is `w`."""
     step = regnet.QUANTUM
@@ -196,12 +216,12 @@ def _judged(target: _Target, w0: int, wa: Fraction, wm: Fraction) -> LineFit:
 # The nearest line to a network that no line gives.
 
 
-def _nearest(target: _Target) -> LineFit:
+def _nearest(target: _Target, work: _Work) -> LineFit:
     """The least e_fit on a coarse grid, then in ever smaller steps around it."""
-    best = min(_coarse(target), key=_order)
+    best = min(_coarse(target, work), key=_order)
     steps = [Fraction(regnet.QUANTUM), Fraction(8), Fraction(1, 4)]
     for _ in range(_ROUNDS):
-        around = [_judged(target, *p) for p in _around(best, steps)]
+        around = [_judged(target, *p) for p in _around(best, steps) if work.spend(best.d)]
         better = min((best, *around), key=_order)
         if better == best:
             steps = [steps[0], steps[1] / 2, steps[2] / 2]
@@ -215,15 +235,16 @@ def _order(x: LineFit) -> tuple[float, int, Fraction, Fraction]:
     return x.error, x.w0, x.wm, x.wa
 
 
-def _coarse(target: _Target) -> Iterator[LineFit]:
+def _coarse(target: _Target, work: _Work) -> Iterator[LineFit]:
     blocks = target.blocks
     slope = max(1.0, (blocks[-1] - blocks[0]) / max(1, len(blocks) - 1))
     first = max(regnet.QUANTUM, min(blocks) // regnet.QUANTUM * regnet.QUANTUM)
     starts = {max(regnet.QUANTUM, first + k * regnet.QUANTUM) for k in range(-4, 5)}
-    for w0 in sorted(starts):
-        for wm in (Fraction(12 + 2 * k, 10) for k in range(15)):
-            for share in (0.0, 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0):
-                yield _judged(target, w0, Fraction(round(10 * slope * share), 10), wm)
+    ratios = [Fraction(12 + 2 * k, 10) for k in range(15)]
+    for share, wm, w0 in product((0.85, 1.0, 0.7, 1.2, 0.5, 1.4, 2.0, 0.0), ratios, sorted(starts)):
+        if not work.spend(len(blocks)):
+            return
+        yield _judged(target, w0, Fraction(round(10 * slope * share), 10), wm)
 
 
 def _around(x: LineFit, steps: Sequence[Fraction]) -> Iterator[tuple[int, Fraction, Fraction]]:
