@@ -238,8 +238,14 @@ def _order(x: LineFit) -> tuple[float, int, Fraction, Fraction]:
 def _coarse(target: _Target, work: _Work) -> Iterator[LineFit]:
     blocks = target.blocks
     slope = max(1.0, (blocks[-1] - blocks[0]) / max(1, len(blocks) - 1))
-    first = max(regnet.QUANTUM, min(blocks) // regnet.QUANTUM * regnet.QUANTUM)
-    starts = {max(regnet.QUANTUM, first + k * regnet.QUANTUM) for k in range(-4, 5)}
+    step = regnet.QUANTUM
+    ends = (min(blocks), blocks[0], sorted(blocks)[len(blocks) // 2])
+    near = {
+        x // step * step + k * step
+        for x in ends
+        for k in ((-2, -1, 0, 1, 2) if x == ends[0] else (0,))
+    }
+    starts = {max(step, x) for x in near}
     ratios = [Fraction(12 + 2 * k, 10) for k in range(15)]
     for share, wm, w0 in product((0.85, 1.0, 0.7, 1.2, 0.5, 1.4, 2.0, 0.0), ratios, sorted(starts)):
         if not work.spend(len(blocks)):
