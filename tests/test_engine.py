@@ -33,6 +33,15 @@ SPACES = {
     "y": f"space S extends RegNetY {{{LINE} g ~ power2(1..64) \n b ~ power2(1/4..4) \n se ~ choice(1/16, 1/4, 1/2) }}",
     "y-torchvision": f"space S extends RegNetY {{{LINE} rounding = torchvision \n g ~ uniform(1..80) \n b = 1 }}",
     "z": f"space S extends RegNetZ {{{LINE} g ~ power2(1..32) \n head ~ choice(0, 640) \n b ~ choice(1/4, 1/6) }}",
+    "drawn-stages": """space S extends RegNetY {
+        stages ~ uniform(2..5)
+        d ~ uniform(6..20)
+        w0 ~ choice(16, 24)
+        wa ~ uniform(8..40 by 1)
+        wm ~ uniform(2..2.5 by 0.1)
+        g = 8
+        b = 1
+    }""",
     "thirds": """space S extends AnyNetX {
         stages = 3
         w[i] ~ uniform(8..96 by 8)

@@ -137,3 +137,13 @@ def test_specs_that_are_there_are_not_replaced(here: Path, root: Path) -> None:
 def test_a_space_is_not_one_network(verb: list[str], root: Path) -> None:
     ran = regnetc(*verb, root / "spec/anynetx.regnet:AnyNetX_C")
     assert (ran.code, ran.err[:15]) == (1, "error[not-one]:")
+
+
+def test_stages_of_equal_width_are_one_on_a_line(here: Path) -> None:
+    text = BOTTLENECKS.replace("GROUPS", "64").replace(
+        "[256, 512, 1024, 2048]", "[256, 512, 512, 1024]"
+    )
+    (here / "equal.regnet").write_text(text)
+    ran = regnetc("fit", "equal.regnet")
+    assert "e_fit = 0.0000: the line has all its widths, but no two stages of the same" in ran.out
+    assert not regnetc("fit", "equal.regnet", "--json").json["exact"]

@@ -41,9 +41,15 @@ def _not_drawn(
     span = resolution.spans.get((name, stage))
     here = span if span is not None and span.source is model.name.span.source else model.name.span
     note = Note(f"`{one.owner.name.text}` draws it from", (Label(one.draw.call.span),))
+    near = [f"`{shown(x)}`" for x in distribution(one.draw).around(value.value)]
+    words = (
+        "the nearest values that it has are"
+        if len(near) > 1
+        else "the nearest value that it has is"
+    )
     return error(
         "not-in-space", f"`{model.name.text}` is not in `{one.owner.name.text}`", here,
-        f"`{what}` is {shown(value)}", notes=(note,),
+        f"`{what}` is {shown(value)}", notes=(note,), help=f"{words} {' and '.join(near)}",
     )  # fmt: skip
 
 

@@ -34,6 +34,11 @@ class Grid(NamedTuple):
             return False
         return (x - self.low) % self.step == 0
 
+    def around(self, x: Fraction) -> tuple[Fraction, Fraction]:
+        """The values below and above one, or the ends."""
+        k = min(max((x - self.low) // self.step, 0), self.size - 1)
+        return self.low + k * self.step, self.low + min(k + 1, self.size - 1) * self.step
+
     def covers(self, other: Grid) -> bool:
         """Whether every value of the other grid is one of this."""
         if other.low not in self or other.high not in self:
@@ -70,6 +75,12 @@ class Distribution(NamedTuple):
 
     def __contains__(self, x: object) -> bool:
         return any(x in piece for piece in self.pieces)
+
+    def around(self, x: Fraction) -> list[Fraction]:
+        """The values next to one that is none of them, on either side where there are two."""
+        ends = [v for piece in self.pieces for v in piece.around(x)]
+        below, above = [v for v in ends if v < x], [v for v in ends if v > x]
+        return [*([max(below)] if below else []), *([min(above)] if above else [])]
 
     def beyond(self, other: Distribution) -> Fraction | None:
         """The first value of this that the other does not have, or None: it refines the other then."""

@@ -120,9 +120,11 @@ def _line(found: LineFit) -> str:
 def _say(network: Network, found: LineFit) -> None:
     out = console.rich_console()
     out.print(f"{network.name}: {_line(found)}", style="bold")
-    verdict = (
-        "the line gives exactly this network" if found.exact else "the nearest line that was found"
-    )
+    verdict = "the nearest line that was found"
+    if found.exact:
+        verdict = "the line gives exactly this network"
+    elif not found.error:
+        verdict = "the line has all its widths, but no two stages of the same"
     out.print(f"e_fit = {found.error:.4f}: {verdict}")
     written = {k: v for k, v in network.parameters if k in ("w0", "wa", "wm")}
     if found.exact and written and written != {"w0": found.w0, "wa": found.wa, "wm": found.wm}:

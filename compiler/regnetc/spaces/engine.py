@@ -223,7 +223,10 @@ class _Line:
         made = lines.quantized(columns, wm, values, table, self.fewest, self.engine.room)
         batch.stages = made.stages
         batch.line = {"w": made.w, "d": made.d}
-        batch.keep(made.fine)
+        fine = made.fine
+        if ("stages", None) in self.engine.variables:  # how many it makes is drawn, too
+            fine = fine & (made.stages == batch.cell("stages", None))
+        batch.keep(fine)
 
     def sift(self, batch: Batch) -> None:
         """Drop what cannot have an allowed number of stages, at the least cost."""
