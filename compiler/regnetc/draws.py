@@ -25,6 +25,20 @@ _POSITIVE = ("log_uniform", "log_normal", *_POWERS)
 @lru_cache(maxsize=1024)
 def distribution(draw: Draw) -> Distribution:
     """What a checked draw draws from."""
+    at = (draw.target.name, draw.call.span.text)  # nothing else can change what it means
+    found = _known.get(at)
+    if found is None:
+        if len(_known) >= _KNOWN:
+            _known.clear()
+        found = _known[at] = _distribution(draw)
+    return found
+
+
+_KNOWN = 512
+_known: dict[tuple[str, str], Distribution] = {}
+
+
+def _distribution(draw: Draw) -> Distribution:
     parameter, call = PARAMETERS[draw.target.name], draw.call
     kind = call.name.text
     if kind == "choice":

@@ -18,7 +18,8 @@ _REMEDY = "a space only ever narrows its parents; extend an earlier one to start
 def narrowest(draws: tuple[Drawn, ...]) -> Drawn:
     """The draw that counts among those of unrelated parents: the one that refines all others."""
     for one in draws:
-        if all(distribution(one.draw).beyond(distribution(other.draw)) is None for other in draws):
+        others = [distribution(other.draw) for other in draws if other is not one]
+        if all(distribution(one.draw).beyond(other) is None for other in others):
             return one
     return draws[-1]
 
