@@ -42,6 +42,23 @@ SPACES = {
         g = 8
         b = 1
     }""",
+    "equalities": """space S extends RegNetX {
+        d ~ uniform(4..30)
+        w0 ~ uniform(8..64 by 8)
+        wa ~ uniform(4..60 by 0.5)
+        wm ~ uniform(1.5..3 by 0.125)
+        stages in 1..8
+        g ~ power2(1..16)
+        b ~ choice(1/2, 1, 2)
+        b[i] >= 1/2
+        b <= 1
+        w[i+1] / w[i] <= 3
+        d[i+1] / d[i] <= 4
+        w0 / d <= 8
+        d[2] * 0.5 <= 3
+        wa * 0.25 <= 12.5
+        d[1] >= 1
+    }""",
     "thirds": """space S extends AnyNetX {
         stages = 3
         w[i] ~ uniform(8..96 by 8)

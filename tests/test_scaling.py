@@ -49,6 +49,16 @@ def test_400mf_to_other_costs(how: str, target: int, x400: Network) -> None:
         assert actual == pytest.approx(ideal, rel=0.12)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("how", HOW)
+def test_no_stage_goes_the_other_way(how: str, target: int, x400: Network) -> None:
+    found = scale(x400, target, how)
+    for before, after in zip(x400.stages, found.network.stages, strict=True):
+        assert after.w >= before.w
+        assert after.d >= before.d
+        assert after.w / before.w < 1.35 * found.ideal.w
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_what_is_not_to_grow_stays(how: str, x400: Network) -> None:
     found = scale(x400, TARGETS[0], how).network

@@ -15,7 +15,7 @@ from regnetc.spaces.space import read
 
 LADDER = [f"AnyNetX_{rung}" for rung in "ABCDE"]
 COSTS = ["200MF", "400MF", "600MF", "800MF", "1.6GF", "3.2GF", "4.0GF", "6.4GF", "8.0GF", "12GF", "16GF", "32GF"]  # fmt: skip
-REGIMES = [f"RegNet{family}-{cost}-regime" for family in "XY" for cost in COSTS]
+REGIMES = [f"RegNet{family}-{cost}-wide" for family in "XY" for cost in COSTS]
 SPACES = {
     "anynetx": [*LADDER, "RegNetX_E"],
     "regnety": ["RegNetY_E"],
@@ -52,7 +52,7 @@ def test_a_published_network_lies_in_the_regime_of_its_cost(
     p = row["parameters"]
     body = "".join(f"  {k} = {p[k]}\n" for k in ("d", "w0", "wa", "wm", "g"))
     text = (root / "spec/regimes.regnet").read_text("utf-8")
-    text += f"\nmodel Published extends {row['name']}-regime {{\n{body}}}\n"
+    text += f"\nmodel Published extends {row['name']}-wide {{\n{body}}}\n"
     for stem in ("families", "anynetx"):
         (tmp_path / f"{stem}.regnet").write_text((root / f"spec/{stem}.regnet").read_text("utf-8"))
     (tmp_path / "published.regnet").write_text(text)
@@ -65,6 +65,6 @@ def test_a_published_network_lies_in_the_regime_of_its_cost(
 
 def test_a_network_of_another_cost_does_not(root: Path) -> None:
     text = (root / "spec/regimes.regnet").read_text("utf-8")
-    text += "\nmodel Other extends RegNetX-800MF-regime {\n  d = 22\n  w0 = 24\n  wa = 24.48\n  wm = 2.54\n  g = 16\n}\n"
+    text += "\nmodel Other extends RegNetX-800MF-wide {\n  d = 22\n  w0 = 24\n  wa = 24.48\n  wm = 2.54\n  g = 16\n}\n"
     checked = check_file(str(root / "spec/other.regnet"), text.encode())
     assert [p.name for p in checked.problems if p.severity == "error"] == ["not-in-space"]

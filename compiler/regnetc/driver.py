@@ -126,7 +126,8 @@ def _of_space(scope: Scope) -> Iterator[Diagnostic]:
 
     try:
         read = space.read(scope)
-    except SpecError:  # it leaves something open: fit to be extended, not to be drawn from
+    except SpecError as e:  # it may leave something open: fit to be extended, not to be drawn from
+        yield from (p for p in e.problems if p.name in ("index", "out-of-range"))
         return
     empty = box.impossible(read)
     if empty is not None:

@@ -50,9 +50,16 @@ def _draws(scope: Scope, scopes: Scopes, key: Key, many: list[Drawn]) -> Iterato
             continue
         if one.owner is scope.declaration:
             yield _wider(scope, one, other, new)
-        else:
+        elif not _fixed(scope, key):
             yield _ambiguous(scope, key, one, other)
         return
+
+
+def _fixed(scope: Scope, key: Key) -> bool:
+    """Whether a value stands for a draw: `_fixes` looks whether all draws have it."""
+    keys = (key, *(k for k in scope.bindings if scope.tie(k) == key))
+    found = [scope.bindings[k].fix for k in keys if k in scope.bindings]
+    return any(not fix.default and not isinstance(fix.value, Ref) for fix in found)
 
 
 def _wider(scope: Scope, one: Drawn, other: Drawn, new: Fraction) -> Diagnostic:
@@ -137,9 +144,10 @@ def _circles(scope: Scope, scopes: Scopes) -> Iterator[Diagnostic]:
                     yield _circle(scope, circle)
                 break
             path.append(key)
-            key = _follows(scope, key) or key
-            if key == path[-1]:
+            follows = _follows(scope, key)
+            if follows is None or (follows == key and not _of_itself(scope, key)):
                 break
+            key = follows
         done.update(path)
 
 
@@ -147,6 +155,12 @@ def _follows(scope: Scope, key: Key) -> Key | None:
     """The parameter that a plain tie hands on to."""
     value = scope.bindings[key].fix.value
     return (value.name, value.at is not None) if isinstance(value, Ref) else None
+
+
+def _of_itself(scope: Scope, key: Key) -> bool:
+    """Whether a line says `b = b`; `w[i] = w[1]` says more."""
+    fix = scope.bindings[key].fix
+    return fix.value.span.text == fix.targets[0].span.text
 
 
 def _circle(scope: Scope, circle: list[Key]) -> Diagnostic:

@@ -54,6 +54,7 @@ class Scaled(NamedTuple):
     ideal: Factors
     actual: Factors
     target: int
+    before: Network
 
     @property
     def miss(self) -> float:
@@ -74,21 +75,22 @@ def factors(ratio: float, how: str) -> Factors:
 def scale(network: Network, target: int, how: str) -> Scaled:
     """A network of `target` flops (pycls). One that misses by more than 1% is the nearest that was found.
 
-    The ratio that comes nearest to the ideal factors among those that hit is taken; where none does,
-    the depth or width of single stages gives way.
+    Of those that hit, the one whose stages come nearest to the ideal factors is taken, and one in which
+    a stage goes the other way only where there is nothing else. Where no ratio hits, the depth or
+    width of one stage or two gives way.
     """
     ideal = factors(target / network.counts.pycls, how)
     tried = {(*s.network.stages, s.network.image): s for s in _along(network, target, how, ideal)}
     found = list(tried.values()) or [_judged(network, network, ideal, target)]
-    hits = [s for s in found if s.hit]
+    hits = [s for s in found if s.hit and not _backwards(s)]
     if not hits:
         near = sorted(found, key=lambda s: abs(s.miss))[:8]
         bent = [b for s in near for b in _bent(s, how)]
         found += bent
-        hits = [s for s in bent if s.hit]
-    if hits:
-        return min(hits, key=lambda s: (_apart(s), abs(s.miss), s.network.stages, s.network.image))
-    return min(found, key=lambda s: (abs(s.miss), s.network.stages, s.network.image))
+        hits = [s for s in found if s.hit]
+    if not hits:
+        return min(found, key=lambda s: (abs(s.miss), s.network.stages, s.network.image))
+    return min(hits, key=lambda s: (_backwards(s), _apart(s), abs(s.miss), s.network.stages))
 
 
 def _along(network: Network, target: int, how: str, ideal: Factors) -> Iterator[Scaled]:
@@ -157,7 +159,8 @@ def _judged(before: Network, after: Network, ideal: Factors, target: int) -> Sca
     """What the factors have become: of all blocks, of block-weighted widths, of the image, of groups."""
     depth = sum(s.d for s in after.stages) / sum(s.d for s in before.stages)
     width, group = (_mean_ratio(before, after, name) for name in ("w", "g"))
-    return Scaled(after, ideal, Factors(depth, width, after.image / before.image, group), target)
+    actual = Factors(depth, width, after.image / before.image, group)
+    return Scaled(after, ideal, actual, target, before)
 
 
 def _mean_ratio(before: Network, after: Network, name: str) -> float:
@@ -168,8 +171,24 @@ def _mean_ratio(before: Network, after: Network, name: str) -> float:
 
 
 def _apart(s: Scaled) -> float:
-    """How far the factors are from the ideal ones, groups apart, which follow from widths."""
-    return sum(abs(math.log(a / i)) for a, i in zip(s.actual[:3], s.ideal[:3], strict=True))
+    """How far single stages and the image are from the ideal factors, the stages weighted alike."""
+    pairs = list(zip(s.before.stages, s.network.stages, strict=True))
+    ideal = s.ideal
+    off = [abs(math.log(s.network.image / s.before.image / ideal.r))]
+    for name, factor in (("w", ideal.w), ("d", ideal.d), ("g", ideal.g)):
+        logs = [abs(math.log(getattr(y, name) / getattr(x, name) / factor)) for x, y in pairs]
+        off.append(sum(logs) / len(logs))
+    return sum(off)
+
+
+def _backwards(s: Scaled) -> bool:
+    """Whether a stage shrinks where it is to grow, or grows where it is to shrink."""
+    for x, y in zip(s.before.stages, s.network.stages, strict=True):
+        for name, factor in (("w", s.ideal.w), ("d", s.ideal.d)):
+            moved = getattr(y, name) - getattr(x, name)
+            if moved * (factor - 1) < 0:
+                return True
+    return False
 
 
 def _bent(s: Scaled, how: str) -> Iterator[Scaled]:
@@ -188,7 +207,7 @@ def _bent(s: Scaled, how: str) -> Iterator[Scaled]:
         if all(w > 0 and d > 0 and g > 0 for w, d, g in wider):
             bent = _built(s.network, wider, s.network.image)
             if bent is not None:
-                yield _judged_as(s, bent)
+                yield _judged(s.before, bent, s.ideal, s.target)
 
 
 def _moved(rows: Rows, steps: list[tuple[int, int]]) -> Iterator[Rows]:
@@ -200,10 +219,3 @@ def _moved(rows: Rows, steps: list[tuple[int, int]]) -> Iterator[Rows]:
                 for at, (w, d) in ((one, a), (two, b)):
                     moved[at] = (moved[at][0] + w, moved[at][1] + d)
                 yield moved
-
-
-def _judged_as(s: Scaled, bent: Network) -> Scaled:
-    """A network beside the one that it was bent from: the factors move with it."""
-    moved = _judged(s.network, bent, s.ideal, s.target)
-    actual = Factors(*(a * m for a, m in zip(s.actual, moved.actual, strict=True)))
-    return Scaled(bent, s.ideal, actual, s.target)

@@ -19,12 +19,17 @@ def may_write(path: Path, *, force: bool) -> None:
         )  # fmt: skip
 
 
-def write_spec(path: Path, text: str, *, force: bool) -> None:
-    """Write a spec; one with the same text may stand there already."""
+def check_spec(path: Path) -> None:
+    """Raise Problem for a file that is not called like a spec."""
     if path.suffix != ".regnet":
         raise Problem(
             "no-spec", f"`{printable(str(path))}` does not end in `.regnet`", help="specs do"
         )
+
+
+def write_spec(path: Path, text: str, *, force: bool) -> None:
+    """Write a spec; one with the same text may stand there already."""
+    check_spec(path)
     data = text.encode()
     if not (path.is_file() and path.read_bytes() == data):
         may_write(path, force=force)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ..network import Network
 from ..scaling import HOW, TOLERANCE, Factors, Scaled, scale
 from ..writing import as_spec
 from . import console
-from .outputs import write_spec
+from .outputs import check_spec, write_spec
 from .targets import find
 
 _UNITS = {"": 1, "KF": 10**3, "MF": 10**6, "GF": 10**9}
@@ -77,7 +76,13 @@ def command(
             "out-of-reach", f"{flops:,} flops are beyond what is scaled to",
             help=f"choose between {_LOW:,} and {_HIGH:,}",
         )  # fmt: skip
+    if out is not None:
+        check_spec(out)
     found = scale(network, flops, how)
+    if found.hit and out is not None:
+        name = f"{network.name}-{how}-{_short(flops)}"
+        doc = f"{network.name} scaled to {_short(flops)} by {how}."
+        write_spec(out, as_spec(found.network, name, doc), force=force)
     if as_json:
         console.say_json(_data(network, found, how))
     else:
@@ -88,13 +93,8 @@ def command(
             details=(f"the nearest that was found has {found.network.counts.pycls:,}, {found.miss:+.2%}",),
             help="let more grow (`--how dWr`), or aim at what the nearest has",
         )  # fmt: skip
-    if out is not None:
-        name = f"{network.name}-{how}-{_short(flops)}"
-        doc = f"{network.name} scaled to {_short(flops)} by {how}."
-        write_spec(out, as_spec(found.network, name, doc), force=force)
-        if not as_json:
-            click.echo(f"wrote {printable(str(out))}")
-    sys.exit(console.OK)
+    if out is not None and not as_json:
+        click.echo(f"wrote {printable(str(out))}")
 
 
 def _grown(how: str) -> str:

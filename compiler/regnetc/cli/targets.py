@@ -41,6 +41,11 @@ def find(text: str) -> Target:
     member = _member(text)
     if member is not None:
         return Target(member.network, member, member.scope)
+    if is_population(text):
+        shown = printable(text)
+        raise Problem(
+            "which-member", f"`{shown}` is a population", help=f"name a member: `{shown}#0`"
+        )
     path, name = _split(text)
     if path.suffix == ".json":
         return Target(read_ir(path))
@@ -85,6 +90,10 @@ def find_space(text: str) -> Space:
     path, name = _split(text)
     checked = _sound(path)
     spaces = [n for n, s in checked.scopes.items() if s.declaration.kind == "space"]
+    if name is None and not spaces:
+        raise Problem(
+            "no-space", f"`{printable(str(path))}` declares no space", help="name a spec with one"
+        )
     if name is None and len(spaces) == 1:
         name = spaces[0]
     if name is None:

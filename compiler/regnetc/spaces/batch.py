@@ -14,9 +14,10 @@ import numpy as np
 from .. import regnet
 from ..bounds import stages_of
 from ..cells import Cell
+from ..check_lines import stage_offset
 from ..draws import distribution
 from ..limits import STAGE_DEPTH, TOTAL_DEPTH, WIDTH
-from ..tree import Bound, Draw, Expr, Fix, Listing, Member, Ref
+from ..tree import Bound, Draw, Expr, Fix, Listing, Member, Ref, references
 from ..values import Quantity
 from ..vocabulary import COUNTS, PARAMETERS
 from . import chains, expressions
@@ -49,6 +50,7 @@ class Batch:
         self.picks: dict[Cell, Indices] = {}
         self.given: dict[Cell, Any] = {}
         self.whole: dict[Cell, bool] = {}
+        self.sure: dict[Cell, bool] = {}
         self.line: dict[str, Floats] = {}
         self.built: dict[str, Floats] = {}
         self.counts: dict[tuple[str, int | None], Floats] = {}
@@ -116,7 +118,7 @@ class Batch:
         if isinstance(value, Listing) and stage is not None:
             value = value.items[stage - 1]
         column = expressions.evaluate(value, self._given, stage)
-        self.whole[at] = column.whole
+        self.whole[at], self.sure[at] = column.whole, column.sure
         return column.x
 
     def pick(self, cell: Cell) -> Indices:
@@ -147,10 +149,10 @@ class Batch:
         return stream.block(self.first, self.n)
 
     def _given(self, ref: Ref, stage: int | None) -> Column:
-        column = self.cell(ref.name, stage)
-        return Column(
-            column, self.whole.get((ref.name, stage), PARAMETERS[ref.name].kind == "integer")
-        )
+        cell = (ref.name, stage)
+        column = self.cell(*cell)
+        whole = self.whole.get(cell, PARAMETERS[ref.name].kind == "integer")
+        return Column(column, whole, self.sure.get(cell, cell in self.engine.sure))
 
     def count_stages(self) -> None:
         """The number of stages of networks that are not made by a line."""
@@ -351,6 +353,9 @@ class Batch:
         assert not isinstance(line, Fix)
         if isinstance(line, Draw):
             return [Verdict(self._among(line), False)]
+        named = [stage_offset(ref.at) for ref in references(line) if ref.at is not None]
+        if any(at is not None and not at[0] and at[1] > self.depth for at in named):
+            return [Verdict(False, False)]  # a stage that these networks do not have
         stages = stages_of(line, self.depth)
         if isinstance(line, Member):
             return [expressions.member(line, self._built, stage) for stage in stages]

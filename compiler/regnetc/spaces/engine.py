@@ -9,7 +9,7 @@ candidate exactly (`members`), so that the verdict is always that of the compile
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..cells import Cell
 from ..tree import Draw, Fix, Ref, references
+from ..values import Quantity
 from ..vocabulary import COUNTS, PARAMETERS
 from . import chains, expressions, lines
 from .arrays import Columns, Floats, Indices, Room
@@ -81,6 +82,7 @@ class Engine:
         self.columns = Columns(self.room)
         self.counters: dict[Frame, Counter] = {}
         self.derived = _derived(space)
+        self.sure = _sure(space, self.grids)
         self._hull = Hull(space, {c: Range(grid[0], grid[-1]) for c, grid in self.grids.items()})
         self._most: dict[int, dict[str, float]] = {}
         self._wanted = _wanted(self.demands)
@@ -149,6 +151,16 @@ def _places(v: Variable, left: Sequence[Fraction]) -> Indices:
     """Where the values that are left stand among all."""
     kept = set(left)
     return np.flatnonzero([x in kept for x in v.distribution.values()])
+
+
+def _sure(space: Space, grids: Mapping[Cell, Sequence[Fraction]]) -> set[Cell]:
+    """The cells whose values, fixed or drawn, are compared without doubt."""
+    fixed = {
+        c
+        for c, x in space.fixed.items()
+        if isinstance(x, Quantity) and expressions.is_sure(x.value)
+    }
+    return fixed | {c for c, grid in grids.items() if all(map(expressions.is_sure, grid))}
 
 
 def _derived(space: Space) -> list[Cell]:

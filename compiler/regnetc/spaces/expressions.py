@@ -21,13 +21,19 @@ from .arrays import Flags
 
 _SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 _NEAR = 1e-9
+_SMALL, _FEW = 2**20, 2**15
 
 
 class Column(NamedTuple):
-    """A value of every candidate, or one for all; `whole` where it is exact."""
+    """A value of every candidate, or one for all; `whole` where it is an exact whole number.
+
+    `sure` values are rounded once from fractions with denominators below 2**15, and lie below 2**20
+    themselves: different ones are 2**-30 apart, and so compare as the fractions do.
+    """
 
     x: Any
     whole: bool
+    sure: bool = False
 
 
 Lookup = Callable[[Ref, int | None], Column]
@@ -61,18 +67,28 @@ def evaluate(e: Expr, lookup: Lookup, stage: int | None = None) -> Column:
 
 
 def constant(value: Fraction) -> Column:
-    return Column(float(value), value.denominator == 1 and abs(value) < 2**53)
+    return Column(float(value), value.denominator == 1 and abs(value) < 2**53, is_sure(value))
+
+
+def is_sure(value: Fraction) -> bool:
+    return value.denominator < _FEW and abs(value) < _SMALL
 
 
 def _chain(e: Chain, lookup: Lookup, stage: int | None) -> Column:
-    x, whole = evaluate(e.operands[0], lookup, stage)
+    x, whole, sure = evaluate(e.operands[0], lookup, stage)
     for sign, operand in zip(e.operators, e.operands[1:], strict=True):
         y = evaluate(operand, lookup, stage)
-        whole = whole and y.whole and sign != "/"
+        both = whole and y.whole
+        whole = both and sign != "/"
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             x = _OPERATORS[sign](x, y.x)
         whole = whole and bool(np.all(np.abs(x) < 2**53))
-    return Column(x, whole)
+        sure = both and sign == "/" and _small(x) and bool(np.all(np.abs(y.x) < _FEW))
+    return Column(x, whole, sure)
+
+
+def _small(x: Any) -> bool:
+    return bool(np.all(np.abs(x) < _SMALL))
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -114,6 +130,8 @@ def member(line: Member, lookup: Lookup, stage: int | None) -> Verdict:
 
 def _close(a: Column, b: Column) -> Any:
     if a.whole and b.whole:
+        return False
+    if all(c.sure or (c.whole and _small(c.x)) for c in (a, b)):
         return False
     return np.abs(a.x - b.x) <= _NEAR * np.maximum(np.abs(a.x), np.abs(b.x))
 

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from ..canonical import draw_line, fix_line, lines_of, requirement
 from ..cells import Cell, Cells
+from ..check_lines import stage_offset
 from ..diagnostics import Span, SpecError, has_errors
 from ..distributions import Distribution
 from ..draws import distribution
 from ..limits import STAGES
 from ..refinement import narrowest
 from ..scopes import Drawn, Scope
-from ..tree import Bound, Call, Declaration, Draw, Fix, Member, references
+from ..tree import Bound, Call, Declaration, Draw, Fix, Member, Ref, references
 from ..values import Quantity
 from ..vocabulary import COUNTS, PARAMETERS, Parameter
 
@@ -165,12 +166,21 @@ class Probe(Cells):
             for ref in references(line):
                 if ref.name in COUNTS or ref.name == "stages":
                     continue
+                self._there(ref)
                 stage = None if ref.at is None else 1
                 if not self.known(ref.name, stage):
                     message = f"`{ref.name}` has no value in `{self.name.text}`"
                     self.say(
                         "no-value", message, ref.span, help="bound what its networks are made from"
                     )
+
+    def _there(self, ref: Ref) -> None:
+        """Whether a stage that a bound names is one that some network has."""
+        at = stage_offset(ref.at) if ref.at is not None else None
+        most = self.range[1]
+        if at is not None and not at[0] and not 1 <= at[1] <= most:
+            message = f"there is no stage {at[1]}; stages count from 1 to {most}"
+            self.say("index", message, ref.span)
 
     def known(self, name: str, stage: int | None) -> bool:
         key = (name, stage is not None)
