@@ -471,3 +471,13 @@ def test_odd_file_names_are_shown_harmlessly(here: Path) -> None:
     assert "\x1b" not in err
     assert "\u202e" not in err
     assert "a<U+001B>[31m<U+000A><U+202E>.regnet:1:7" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("verb", [["show"], ["show", "--json"], ["fit"], ["explain"]])
+def test_output_onto_a_full_disk_is_said(verb: list[str], root: Path) -> None:
+    command = [sys.executable, "-m", "regnetc", *verb, str(root / "spec/x400mf.regnet")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error[cannot-write]: there is no room for what goes to standard output\n"

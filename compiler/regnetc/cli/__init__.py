@@ -8,6 +8,7 @@ gc.set_threshold(
     100_000
 )  # a verb makes few objects and ends; looking for garbage would be 5% of it
 
+import errno  # noqa: E402
 import sys  # noqa: E402
 from importlib import import_module  # noqa: E402
 from typing import Any  # noqa: E402
@@ -75,6 +76,7 @@ class App(click.Group):
         code: Any
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            sys.stdout.flush()
         except click.exceptions.Exit as e:
             code = e.exit_code
         except click.Abort:
@@ -89,6 +91,12 @@ class App(click.Group):
         except BrokenPipeError:
             console.hush()
             code = 0
+        except OSError as e:
+            if e.errno != errno.ENOSPC or e.filename is not None:
+                raise
+            console.hush()
+            console.say_error("cannot-write", "there is no room for what goes to standard output")
+            code = console.PROBLEMS
         except Exception as e:
             code = console.say_problem(e)
             if code is None:
