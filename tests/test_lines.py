@@ -133,6 +133,13 @@ def test_specs_that_are_there_are_not_replaced(here: Path, root: Path) -> None:
         assert regnetc(*verb, "-o", "mine.txt").err.startswith("error[no-spec]")
 
 
+@pytest.mark.parametrize("verb", [["fit"], ["scale", "--to", "x2"], ["plot"]])
+def test_a_name_that_no_file_can_have(verb: list[str], here: Path, root: Path) -> None:
+    end = ".svg" if verb == ["plot"] else ".regnet"
+    ran = regnetc(*verb, root / "spec/digits.regnet", "-o", "x" * 5000 + end)
+    assert (ran.code, ran.err[:19]) == (1, "error[cannot-write]")
+
+
 @pytest.mark.parametrize("verb", [["fit"], ["scale", "--to", "x2"]])
 def test_a_space_is_not_one_network(verb: list[str], root: Path) -> None:
     ran = regnetc(*verb, root / "spec/anynetx.regnet:AnyNetX_C")

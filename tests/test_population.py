@@ -1040,6 +1040,15 @@ def test_a_row_that_was_changed_is_seen(pop: Path) -> None:
         assert "`members.sqlite` is not the one that its lock names" in ran.err
 
 
+def test_a_database_does_not_say_which_sqlite_wrote_it(pop: Path) -> None:
+    header = (pop / "members.sqlite").read_bytes()[:100]
+    assert header[16:18] == (4096).to_bytes(2, "big")
+    assert header[96:] == bytes(4)
+    base = sqlite3.connect(pop / "members.sqlite")
+    assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    base.close()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -26,15 +26,12 @@ def write(path: Path, data: bytes) -> None:
         raise _cannot_write(path, _reason(e)) from e
 
 
-def write_if_changed(path: Path, data: bytes) -> bool:
-    """Write unless the file holds exactly `data`; whether it was written. Raises `cannot-write`."""
+def holds(path: Path, data: bytes) -> bool:
+    """Whether a file, and no link to one, holds exactly `data`."""
     try:
-        if read(path, len(data)) == data and not path.is_symlink():
-            return False
+        return read(path, len(data)) == data and not path.is_symlink()
     except Problem:  # missing, longer, unreadable: `write` finds out what matters of that
-        pass
-    write(path, data)
-    return True
+        return False
 
 
 def check_writable(path: Path) -> None:

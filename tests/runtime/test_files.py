@@ -137,17 +137,16 @@ def test_a_folder_without_permission_is_found_early(
         files.check_writable(tmp_path / "x")
 
 
-def test_write_if_changed(tmp_path: Path) -> None:
+def test_what_a_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    assert files.write_if_changed(path, b"one")
-    stamp = path.stat().st_ino
-    assert not files.write_if_changed(path, b"one")
-    assert path.stat().st_ino == stamp
-    assert files.write_if_changed(path, b"on")
-    assert path.read_bytes() == b"on"
+    assert not files.holds(path, b"one")
+    files.write(path, b"one")
+    assert files.holds(path, b"one")
+    for other in (b"on", b"ones", b"two"):
+        assert not files.holds(path, other)
     (tmp_path / "link").symlink_to("x")
-    with pytest.raises(Problem, match="symbolic link"):
-        files.write_if_changed(tmp_path / "link", b"on")
+    assert not files.holds(tmp_path / "link", b"one")
+    assert not files.holds(tmp_path / ("x" * 5000), b"one")
 
 
 def test_make_folder(tmp_path: Path) -> None:

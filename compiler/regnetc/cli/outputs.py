@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from pathlib import Path
 
 from regnetc_runtime import files
@@ -12,7 +13,7 @@ from ..diagnostics import printable
 
 def may_write(path: Path, *, force: bool) -> None:
     """Raise Problem where a file is there already and nobody insisted."""
-    if not force and (path.exists() or path.is_symlink()):
+    if not force and os.path.lexists(path):  # false, too, for a name that no file can have
         raise Problem(
             "exists", f"`{printable(str(path))}` is there already",
             help="choose another name with `-o`, or replace it with `--force`",
@@ -31,7 +32,7 @@ def write_spec(path: Path, text: str, *, force: bool) -> None:
     """Write a spec; one with the same text may stand there already."""
     check_spec(path)
     data = text.encode()
-    if not (path.is_file() and path.read_bytes() == data):
+    if not files.holds(path, data):
         may_write(path, force=force)
         files.make_folder(path.parent)
         files.write(path, data)

@@ -91,7 +91,9 @@ def command(
 
 def _check_form(out: Path, *, force: bool) -> None:
     """Whether the picture can be written at all, before any work is done for it."""
-    if out.suffix not in (".png", ".svg", ".pdf"):
+    from ..plots.curves import FORMS
+
+    if out.suffix not in FORMS:
         raise Problem(
             "no-picture", f"`{printable(str(out))}` does not end like a picture",
             help="let it end in `.png`, `.svg` or `.pdf`",

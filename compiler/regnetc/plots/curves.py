@@ -10,6 +10,9 @@ from ..canonical import number
 from ..fitting import fit, parameters
 from ..network import Network
 
+FORMS = (".png", ".svg", ".pdf")
+"""How the file of a picture may end."""
+
 
 class Widths(NamedTuple):
     """A network's widths, block by block, and the line that they are quantised from.

@@ -11,7 +11,6 @@ from regnetc_runtime.problems import require
 
 from .curves import COUNTS, Sample, Widths, binned
 
-FORMS = (".png", ".svg", ".pdf")
 _STYLE = {
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "grid.linewidth": 0.6, "legend.frameon": False, "savefig.dpi": 160, "figure.constrained_layout.use": True,

@@ -41,6 +41,7 @@ from .space import Space
 
 SCHEMA = 1
 _LOCK_BYTES = 2**20
+_VERSION = slice(96, 100)  # in the header of an SQLite file: the version of what wrote it
 
 
 class Lock(NamedTuple):
@@ -187,6 +188,7 @@ def database(space: Space, lock: Lock, state: State) -> bytes:
     names = [_column(v.cell) for v in space.variables]
     grids = [[float(x) for x in v.distribution.values()] for v in space.variables]
     base = sqlite3.connect(":memory:", isolation_level=None)
+    base.execute("PRAGMA page_size = 4096")
     base.executescript(_schema(names))
     base.execute("BEGIN")
     meta = {
@@ -207,7 +209,7 @@ def database(space: Space, lock: Lock, state: State) -> bytes:
     base.execute("COMMIT")
     data = base.serialize()
     base.close()
-    return data
+    return data[: _VERSION.start] + bytes(4) + data[_VERSION.stop :]
 
 
 def _column(cell: Cell) -> str:
