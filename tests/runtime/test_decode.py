@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from regnetc_runtime import decode, limits
+from regnetc_runtime import limits
+from regnetc_runtime.data import decode
 from regnetc_runtime.problems import Problem
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from regnetc_runtime import digits
+from regnetc_runtime.data import digits
 from regnetc_runtime.problems import Problem
 
 

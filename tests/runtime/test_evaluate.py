@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from regnetc_runtime.batches import Batch
+from regnetc_runtime.data.batches import Batch
 from regnetc_runtime.device import Precision
-from regnetc_runtime.evaluate import Accuracy, evaluate
+from regnetc_runtime.evaluation.accuracy import Accuracy, evaluate
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
 from torch import Tensor, nn

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from regnetc_runtime import digits
-from regnetc_runtime.predict import predict
+from regnetc_runtime.data import digits
+from regnetc_runtime.evaluation.predict import predict
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
-from regnetc_runtime.train import Recipe, train
+from regnetc_runtime.training.train import Recipe, train
 from torch import nn
 
 CPU = torch.device("cpu")

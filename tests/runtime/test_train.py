@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from regnetc_runtime import digits, weights
+from regnetc_runtime import weights
+from regnetc_runtime.data import digits
 from regnetc_runtime.device import Precision
-from regnetc_runtime.evaluate import evaluate
+from regnetc_runtime.evaluation.accuracy import evaluate
 from regnetc_runtime.load import build, load
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
-from regnetc_runtime.train import Epoch, Recipe, Trained, distort, learning_rate, train
+from regnetc_runtime.training.train import Epoch, Recipe, Trained, distort, learning_rate, train
 from torch import nn
 
 CPU = torch.device("cpu")

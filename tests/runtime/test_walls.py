@@ -11,7 +11,9 @@ from pathlib import Path
 import regnetc_runtime
 
 ROOT = Path(regnetc_runtime.__file__).parent
-TREES = {p.name: ast.parse(p.read_bytes()) for p in sorted(ROOT.rglob("*.py"))}
+TREES = {
+    p.relative_to(ROOT).as_posix(): ast.parse(p.read_bytes()) for p in sorted(ROOT.rglob("*.py"))
+}
 
 ONLY_IN = {
     "eval": set(),

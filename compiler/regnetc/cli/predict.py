@@ -50,7 +50,8 @@ def command(file: Path, images: tuple[Path, ...], **given: Any) -> None:
     """
     generated = modules.read(file, given["trust"])
     network = modules.resolved(generated)
-    from regnetc_runtime import device, predict, weights
+    from regnetc_runtime import device, weights
+    from regnetc_runtime.evaluation import predict
 
     target = device.pick(given["device"])
     net = modules.build(generated)

@@ -20,7 +20,7 @@ from .progress import bar
 if TYPE_CHECKING:
     import torch
     from regnetc_runtime.device import Precision
-    from regnetc_runtime.evaluate import Accuracy
+    from regnetc_runtime.evaluation.accuracy import Accuracy
     from regnetc_runtime.speed import Speed
     from torch import nn
 
@@ -200,8 +200,10 @@ def _accuracy(
     precision: Precision,
     given: dict[str, Any],
 ) -> Accuracy:
-    from regnetc_runtime import digits, evaluate, images, weights
-    from regnetc_runtime.batches import check_classes
+    from regnetc_runtime import weights
+    from regnetc_runtime.data import digits, folders
+    from regnetc_runtime.data.batches import check_classes
+    from regnetc_runtime.evaluation import accuracy as evaluate
 
     loaded = weights.read(given["weights"])
     for note in loaded.notes:
@@ -217,11 +219,11 @@ def _accuracy(
                 "wrong-input", f"digits have 1 channel, the network takes {network.channels}"
             )
     else:
-        folder = images.scan(Path(given["data"]))
+        folder = folders.scan(Path(given["data"]))
         for note in folder.notes:
             console.say_warning(note)
         check_classes(given["data"], len(folder.classes), network.classes)
-        batches = images.batches(folder, prepare, 64, given["workers"], skip_bad=given["skip_bad"])
+        batches = folders.batches(folder, prepare, 64, given["workers"], skip_bad=given["skip_bad"])
         total, name = len(folder.files), printable(given["data"])
     with bar("evaluating") as progress:
         return evaluate.evaluate(
@@ -328,7 +330,10 @@ def _train(generated: modules.Generated, given: dict[str, Any]) -> None:
     network = modules.resolved(generated)
     if given["data"] is None:
         raise click.UsageError("--train needs --data digits")
-    from regnetc_runtime import device, digits, evaluate, train
+    from regnetc_runtime import device
+    from regnetc_runtime.data import digits
+    from regnetc_runtime.evaluation import accuracy as evaluate
+    from regnetc_runtime.training import train
 
     target = device.pick(given["device"])
     net = modules.build(generated, given["seed"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .problems import Problem
+from ..problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..limits import DATA_CLASSES, DATA_FILES
+from ..preprocess import Preprocess
+from ..problems import Problem, printable, some
 from . import decode
 from .batches import Batch
-from .limits import DATA_CLASSES, DATA_FILES
-from .preprocess import Preprocess
-from .problems import Problem, printable, some
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 SPLITS = {"train", "training", "val", "validation", "test"}

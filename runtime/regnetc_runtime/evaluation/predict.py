@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import decode
-from .modes import enough_memory, evaluating
-from .preprocess import Preprocess
-from .problems import Problem
+from ..data import decode
+from ..modes import enough_memory, evaluating
+from ..preprocess import Preprocess
+from ..problems import Problem
 
 BATCH = 32
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from regnetc_runtime import images
-from regnetc_runtime.batches import check_classes
+from regnetc_runtime.data import folders
+from regnetc_runtime.data.batches import check_classes
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
 
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_order(root: Path) -> None:
-    found = images.scan(root)
+    found = folders.scan(root)
     assert found.classes == ("a", "b")
     assert [(p.name, i) for p, i in found.files] == [
         ("y.webp", 0),
@@ -52,7 +52,7 @@ def test_odd_entries(root: Path) -> None:
     (root / "a" / "folder.png").mkdir()
     (root / "c").mkdir()
     put(root / os.fsdecode(b"d\xff") / os.fsdecode(b"\xe9.png"))
-    found = images.scan(root)
+    found = folders.scan(root)
     assert found.classes == ("a", "b", "c", "d\udcff")
     assert [p.name for p, i in found.files if i == 0] == ["linked.png", "y.webp", "z.jpeg"]
     assert [i for _, i in found.files].count(3) == 1
@@ -60,12 +60,12 @@ def test_odd_entries(root: Path) -> None:
         "links to folders are not followed: again",
         "classes without images (1): c",
     )
-    (batch,) = images.batches(found, SMALL, 100, 2)
+    (batch,) = folders.batches(found, SMALL, 100, 2)
     assert len(batch.labels) == 7
 
 
 @pytest.mark.parametrize(
-    ("files", "folders", "problem", "message"),
+    ("files", "inside", "problem", "message"),
     [
         ([], [], "no-classes", "has no class folders"),
         (["1.jpg"], [], "unsorted-images", "no folder for each class"),
@@ -74,14 +74,14 @@ def test_odd_entries(root: Path) -> None:
     ],
 )
 def test_other_layouts(
-    tmp_path: Path, files: list[str], folders: list[str], problem: str, message: str
+    tmp_path: Path, files: list[str], inside: list[str], problem: str, message: str
 ) -> None:
     for name in files:
         put(tmp_path / name)
-    for name in folders:
+    for name in inside:
         (tmp_path / name).mkdir()
     with pytest.raises(Problem, match=message) as e:
-        images.scan(tmp_path)
+        folders.scan(tmp_path)
     assert e.value.name == problem
 
 
@@ -93,24 +93,24 @@ def test_no_folder(tmp_path: Path) -> None:
         "a\0": "cannot-read",
     }.items():
         with pytest.raises(Problem) as e:
-            images.scan(tmp_path / name)
+            folders.scan(tmp_path / name)
         assert e.value.name == problem
 
 
 def test_limits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "DATA_FILES", 2)
+    monkeypatch.setattr(folders, "DATA_FILES", 2)
     with pytest.raises(Problem, match="more than 2 images"):
-        images.scan(root)
-    monkeypatch.setattr(images, "DATA_CLASSES", 1)
+        folders.scan(root)
+    monkeypatch.setattr(folders, "DATA_CLASSES", 1)
     with pytest.raises(Problem, match="more than 1 class folders"):
-        images.scan(root)
+        folders.scan(root)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 @pytest.mark.parametrize("workers", [1, 3])
 def test_batches(root: Path, size: int, workers: int) -> None:
-    found = images.scan(root)
-    all_batches = list(images.batches(found, SMALL, size, workers))
+    found = folders.scan(root)
+    all_batches = list(folders.batches(found, SMALL, size, workers))
     assert [len(b.labels) for b in all_batches[:-1]] == [size] * (len(all_batches) - 1)
     pixels = torch.cat([b.images for b in all_batches])
     assert pixels.dtype is torch.uint8
@@ -121,18 +121,18 @@ def test_batches(root: Path, size: int, workers: int) -> None:
 
 def test_a_broken_image_stops_or_is_named(root: Path) -> None:
     (root / "a" / "y.webp").write_bytes(b"broken")
-    found = images.scan(root)
+    found = folders.scan(root)
     with pytest.raises(Problem, match=r"y\.webp") as e:
-        list(images.batches(found, SMALL, 2, 2))
+        list(folders.batches(found, SMALL, 2, 2))
     assert e.value.name == "bad-image"
-    first, *rest = images.batches(found, SMALL, 1, 2, skip_bad=True)
+    first, *rest = folders.batches(found, SMALL, 1, 2, skip_bad=True)
     assert first.images.shape == (0, 3, 8, 8)
     assert first.unreadable == (str(root / "a" / "y.webp"),)
     assert sum(len(b.labels) for b in rest) == 4
 
 
 def test_stopping_early_stops_the_workers(root: Path) -> None:
-    batches = images.batches(images.scan(root), SMALL, 1, 2)
+    batches = folders.batches(folders.scan(root), SMALL, 1, 2)
     next(iter(batches))
     batches.close()  # type: ignore[attr-defined]
 

@@ -18,14 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
-from . import digits, files, weights
-from .batches import check_classes
-from .device import Precision
-from .evaluate import evaluate
-from .limits import BATCH, EPOCHS, IMAGE_SIDE
-from .modes import classes_of, enough_memory
-from .preprocess import Preprocess
-from .problems import Problem, printable
+from .. import files, weights
+from ..data import digits
+from ..data.batches import check_classes
+from ..device import Precision
+from ..evaluation.accuracy import evaluate
+from ..limits import BATCH, EPOCHS, IMAGE_SIDE
+from ..modes import classes_of, enough_memory
+from ..preprocess import Preprocess
+from ..problems import Problem, printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..preprocess import Preprocess
+from ..problems import require
 from .batches import Batch
-from .preprocess import Preprocess
-from .problems import require
 
 CLASSES = 10
 BRIGHTEST = 16  # of the values in scikit-learn's images

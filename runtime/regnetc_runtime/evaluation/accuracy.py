@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from .batches import Batch
-from .device import Precision
-from .modes import enough_memory, evaluating
-from .preprocess import Preprocess
-from .problems import Problem, printable
-from .progress import Progress, silent
+from ..data.batches import Batch
+from ..device import Precision
+from ..modes import enough_memory, evaluating
+from ..preprocess import Preprocess
+from ..problems import Problem, printable
+from ..progress import Progress, silent
 
 TOP = 5
 

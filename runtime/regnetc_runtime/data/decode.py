@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import files
-from .limits import IMAGE_BYTES, IMAGE_PIXELS
-from .problems import Problem, printable, require
+from .. import files
+from ..limits import IMAGE_BYTES, IMAGE_PIXELS
+from ..problems import Problem, printable, require
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 

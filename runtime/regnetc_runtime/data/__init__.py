@@ -1,0 +1,1 @@
+"""Labelled images, wherever they lie, as tensors."""

@@ -1,0 +1,1 @@
+"""Training: a recipe, a run folder, and the loop between them."""
