@@ -22,7 +22,7 @@ demo: .venv/ready ## Compile, verify and train: the whole way on embedded defaul
 	$(BIN)/regnetc check spec/*.regnet
 	$(BIN)/regnetc compile spec/x400mf.regnet
 	OMP_NUM_THREADS=1 $(BIN)/regnetc run generated/x400mf.py --eval
-	OMP_NUM_THREADS=1 $(BIN)/regnetc run generated/digits.py --train --data digits
+	OMP_NUM_THREADS=1 $(BIN)/regnetc run generated/digits.py --train --eval --data digits
 
 test: .venv/ready ## Run the tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

@@ -110,9 +110,14 @@ def main() -> None:
             "regnetc check mine.regnet",
             said("check", "mine.regnet", cwd=Path(folder)),
         )
-        weights = str(Path(folder, "digits.safetensors"))
-        trained = said("run", "generated/digits.py", "--train", "--data", "digits", "-o", weights)
+        train = ("run", "generated/digits.py", "--train", "--eval", "--data", "digits")
+        trained = said(*train, "-o", str(Path(folder, "digits-1")))
         picture("demo", "make demo, the last step", trained.replace(folder, "runs"))
+        seeds = [f"--seed={seed}" for seed in range(3)]
+        said(*train, *seeds, "-o", str(Path(folder, "seeds")))
+        runs = [str(Path(folder, f"seeds/seed-{seed}")) for seed in range(3)]
+        said("runs", *runs, "--plot", str(OUT / "digits.svg"), "--force")
+        print("wrote docs/pictures/digits.svg")
     picture(
         "reconcile",
         "regnetc run generated/x3_2gf.py --eval",

@@ -1,7 +1,7 @@
 """Golden cases: a folder with `input.regnet`, and what the compiler makes of it.
 
 `problems.txt` holds every diagnostic as a person reads it; a sound spec has `<model>.ir.json` and
-`<model>.py` besides, a case called `draw_...` what comes of drawing from its last space. `pytest tests/test_cases.py --update` writes them; read the difference.
+`<model>.py` besides, and `<recipe>.recipe.json` for each recipe, a case called `draw_...` what comes of drawing from its last space. `pytest tests/test_cases.py --update` writes them; read the difference.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from regnetc import ir
 from regnetc.diagnostics import SpecError
 from regnetc.driver import Checked, check_file, modules
 from regnetc.emit import emit
+from regnetc.recipes import canonical
 from regnetc.render import as_text
 from regnetc.spaces.box import shrink
 from regnetc.spaces.sampling import Search, StarvedError
@@ -34,6 +35,8 @@ def outcome(case: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             stem = Path(module.file).stem
             files[f"{stem}.py"] = module.text
             files[f"{stem}.ir.json"] = ir.to_json(module.network) + "\n"
+        for name, recipe in checked.recipes.items():
+            files[f"{name}.recipe.json"] = canonical.to_json(recipe) + "\n"
     return files
 
 
@@ -78,11 +81,11 @@ def test_a_network_read_back_emits_the_same_bytes(path: Path) -> None:
 def test_every_problem_has_a_case() -> None:
     source = "".join(
         p.read_text("utf-8")
-        for folder in ("compiler/regnetc", "compiler/regnetc/spaces")
+        for folder in ("compiler/regnetc", "compiler/regnetc/recipes", "compiler/regnetc/spaces")
         for p in (CASES.parent.parent / folder).glob("*.py")
     )
     said = re.compile(
-        r'(?:error|say|_report|_warning|Diagnostic)\(\s*(?:"(?:error|warning)",\s*)?"([a-z][a-z-]+)",'
+        r'(?:error|say|_say|_report|_warning|Diagnostic)\(\s*(?:"(?:error|warning)",\s*)?"([a-z][a-z-]+)",'
     )
     names = set(said.findall(source)) | set(re.findall(r'refuse\(\s*use,\s*"([a-z-]+)"', source))
     names |= set(re.findall(r'_say_at\(\s*cells,\s*"\w+",\s*"([a-z-]+)"', source))
@@ -93,5 +96,7 @@ def test_every_problem_has_a_case() -> None:
         )
     names -= {"error", "warning", "too-much-work"}  # the last has a test of its own
     names -= {"skipped"}  # what a space refuses, silently
+    names -= {"override"}  # of a command line, as the next: tests/test_recipes.py
+    names -= {"which-recipe"}
     assert len(names) > 30
     assert names - shown == set()

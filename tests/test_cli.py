@@ -116,7 +116,6 @@ def test_an_unreadable_file(here: Path) -> None:
         ["check", "--nonsense", "x"],
         ["compile"],
         ["run", "x.py"],
-        ["run", "x.py", "--eval", "--train"],
         ["diff", "x"],
     ],
 )

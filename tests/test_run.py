@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -35,23 +36,15 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the digits module and its weights after two epochs."""
     folder = tmp_path_factory.mktemp("digits")
     shutil.copy(root / "generated/digits.py", folder)
-    out = folder / "digits.safetensors"
     ran = regnetc(
-        "run",
-        folder / "digits.py",
-        "--train",
-        "--data",
-        "digits",
-        "--epochs",
-        "2",
-        "-o",
-        out,
-        "--json",
-    )
+        "run", folder / "digits.py", "--train", "--eval", "--data", "digits", "--set", "epochs=2",
+        "-o", folder / "run", "--json",
+    )  # fmt: skip
     assert ran.code == 0, ran.err
-    assert out.is_file()
-    assert len(ran.json["history"]) == 2
-    assert ran.json["accuracy"]["images"] == 359
+    (run,) = ran.json["runs"]
+    assert (folder / "run/weights.safetensors").is_file()
+    assert len(run["history"]) == 2
+    assert run["test"]["images"] == 359
     return folder
 
 
@@ -123,7 +116,7 @@ def test_eval_prints_a_table(root: Path) -> None:
 
 
 def test_digits_are_trained_evaluated_and_recognised(trained: Path) -> None:
-    weights = trained / "digits.safetensors"
+    weights = trained / "run"
     ran = regnetc("run", trained / "digits.py", "--eval", "--data", "digits", "--weights", weights)
     assert ran.code == 0, ran.err
     assert "359 images (digits, held-out test part)" in ran.out
@@ -133,7 +126,14 @@ def test_digits_are_trained_evaluated_and_recognised(trained: Path) -> None:
     picture.paste(255, (26, 6, 32, 36))
     picture.save(image)
     guess = regnetc(
-        "predict", trained / "digits.py", image, "--weights", weights, "--top", "3", "--json"
+        "predict",
+        trained / "digits.py",
+        image,
+        "--weights",
+        weights / "weights.safetensors",
+        "--top",
+        "3",
+        "--json",
     )
     assert guess.code == 0, guess.err
     (found,) = guess.json
@@ -142,24 +142,93 @@ def test_digits_are_trained_evaluated_and_recognised(trained: Path) -> None:
     names = trained / "names.txt"
     names.write_text("\n".join("zero one two three four five six seven eight nine".split()))
     text = regnetc(
-        "predict", trained / "digits.py", image, "--weights", weights, "--class-names", names
+        "predict",
+        trained / "digits.py",
+        image,
+        "--weights",
+        weights / "weights.safetensors",
+        "--class-names",
+        names,
     ).out
     assert text.count("%  class ") == 5
     names.write_text("only\nthree\nnames")
     assert (
         "error[class-count]"
         in regnetc(
-            "predict", trained / "digits.py", image, "--weights", weights, "--class-names", names
+            "predict",
+            trained / "digits.py",
+            image,
+            "--weights",
+            weights / "weights.safetensors",
+            "--class-names",
+            names,
         ).err
     )
 
 
 def test_training_prints_what_came_of_it(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
-    ran = regnetc("run", "digits.py", "--train", "--data", "digits", "--epochs", "1")
-    assert ran.code == 0
-    assert "wrote runs/digits.safetensors" in ran.out
-    assert "accuracy: top-1" in ran.out
+    ran = regnetc("run", "digits.py", "--train", "--data", "digits", "--set", "epochs=1")
+    assert ran.code == 0, ran.err
+    assert "wrote runs/digits-1/" in ran.out
+    assert "of the validation part" in ran.out
+    assert "test part" not in ran.out
+    again = regnetc("run", "digits.py", "--train", "--data", "digits", "--set", "epochs=1")
+    assert "wrote runs/digits-2/" in again.out
+
+
+def test_several_seeds_have_a_mean_and_a_spread(trained: Path) -> None:
+    ran = regnetc(
+        "run", trained / "digits.py", "--train", "--eval", "--data", "digits", "--set", "epochs=1",
+        "--seed", "0", "--seed", "1", "-o", trained / "seeds", "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    tops = [run["test"]["top1"] for run in ran.json["runs"]]
+    assert ran.json["test"]["mean"] == pytest.approx(sum(tops) / 2)
+    assert {p.name for p in (trained / "seeds").iterdir()} == {"seed-0", "seed-1"}
+
+
+def test_an_evaluation_leaves_its_report_and_its_mark(trained: Path) -> None:
+    out = trained / "report"
+    ran = regnetc(
+        "run", trained / "digits.py", "--eval", "--data", "digits", "--weights", trained / "run",
+        "-o", out, "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    kept = json.loads((out / "report.json").read_text())
+    assert kept["top1"] == ran.json["accuracy"]["top1"]
+    low, high = kept["top1_interval"]
+    assert low < kept["top1"] < high
+    assert sum(c["images"] for c in kept["per_class"]) == 359
+    names = {p.name for p in out.iterdir()}
+    assert {"predictions-test.safetensors", "confusion.png", "reliability.png"} <= names
+    used = json.loads((trained / "run/manifest.json").read_text())["test_split_used"]
+    assert [u["images"] for u in used] == [359] * len(used)
+    assert used[-1]["top1"] == kept["top1"]
+
+
+def test_a_run_is_repeated_to_the_bit(trained: Path) -> None:
+    ran = regnetc("rerun", trained / "run", "-o", trained / "again", "--workers", "0", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["equal"]
+    assert ran.json["changed"] == []
+    assert regnetc("rerun", trained / "run", "-o", trained / "again").code == 1
+    (trained / "run/module.py").write_text("import os\n")
+    assert "error[not-generated]" in regnetc("rerun", trained / "run").err
+
+
+def test_a_recipe_is_checked_before_anything_is_done(trained: Path) -> None:
+    for said, name in (
+        ("epochs=0", "out-of-range"),
+        ("epoch=2", "unknown-field"),
+        ("epochs", "override"),
+    ):
+        ran = regnetc("run", trained / "digits.py", "--train", "--data", "digits", "--set", said)
+        assert ran.code == 1
+        assert f"error[{name}]" in ran.err, ran.err
+    assert "error[unknown-name]" in regnetc(
+        "run", trained / "digits.py", "--train", "--data", "digits", "--recipe", "papr10"
+    ).err  # fmt: skip
 
 
 def test_an_image_folder_is_evaluated(here: Path) -> None:
@@ -254,7 +323,7 @@ def test_weights_that_run_code_are_refused(here: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ("no folder", "no-such-folder"), ("empty", "no-classes"), ("no images", "no-images"), ("unsorted", "unsorted-images"),
+        ("no folder", "unknown-data"), ("empty", "unknown-data"), ("no images", "no-images"), ("unsorted", "unsorted-images"),
         ("more classes", "class-count"),
     ],
 )  # fmt: skip
@@ -284,7 +353,8 @@ def test_folders_that_do_not_fit(change: str, name: str, here: Path) -> None:
         (["--eval", "--weights", "small.safetensors"], "usage"),
         (["--eval", "--data", "digits"], "usage"),
         (["--train"], "usage"),
-        (["--train", "--data", "images"], "not-trainable"),
+        (["--train", "--data", "images"], "usage"),
+        (["--train", "--data", "images", "--recipe", "paper10", "--set", "batch=64"], "indivisible"),
         (["--train", "--data", "digits"], "class-count"),
         (["--eval", "--data", "digits", "--weights", "small.safetensors"], "class-count"),
         (["--eval", "--data", "images", "--weights", "missing.pth"], "no-such-file"),

@@ -24,6 +24,10 @@ SPACES = [
     "members", "batch", "engine", "report", "sampling", "partial", "store",
 ]  # fmt: skip
 
+RECIPES = [
+    "forms", "fields", "words", "reading", "lines", "resolve", "canonical", "describe", "overrides", "finding",
+]  # fmt: skip
+
 
 def for_types(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
@@ -73,6 +77,8 @@ def test_stages_lean_on_earlier_stages_only(root: Path) -> None:
         for other in imports(root / f"compiler/regnetc/{name}.py"):
             if name == "driver" and other == ".spaces":
                 continue  # proofs that a space is empty, without arrays
+            if name in ("check", "driver") and other.startswith(".recipes"):
+                continue  # where a spec has recipes
             if other.startswith(".") and other != ".__version__":
                 assert ORDER.index(other[1:]) < ORDER.index(name) or {name, other[1:]} == {
                     "grammar",
@@ -90,6 +96,19 @@ def test_spaces_lean_on_the_compiler_and_on_earlier_ones(root: Path) -> None:
                 assert other.removeprefix("..") in ORDER, (name, other)
             elif other.startswith("."):
                 assert SPACES.index(other[1:]) < SPACES.index(name), (name, other)
+
+
+def test_recipes_lean_on_the_compiler_and_on_earlier_ones(root: Path) -> None:
+    home = root / "compiler/regnetc/recipes"
+    assert {p.stem for p in home.glob("*.py")} - {"__init__"} == set(RECIPES)
+    for name in RECIPES:
+        for other in imports(home / f"{name}.py"):
+            assert other.split(".")[0] not in ("torch", "numpy", "regnetc_runtime", "click"), name
+            if other.startswith("..") or other == ".":
+                assert other.removeprefix("..") in ORDER, (name, other)
+            elif other.startswith("."):
+                lower = other.removeprefix(".")
+                assert RECIPES.index(lower) < RECIPES.index(name), (name, other)
 
 
 def test_what_proves_a_space_empty_needs_no_arrays(root: Path) -> None:
@@ -145,14 +164,15 @@ def test_verbs_of_the_compiler_leave_torch_alone(
     assert done.returncode == 0, done.stderr
 
 
-def test_check_loads_only_what_it_needs(root: Path) -> None:
+@pytest.mark.parametrize("spec", ["x800mf", "recipes"])
+def test_check_loads_only_what_it_needs(spec: str, root: Path) -> None:
     program = (
         "import sys\nfrom regnetc.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(sorted({'jinja2', 'jsonschema', 'rich', 'difflib', 'regnetc_runtime'} & set(sys.modules)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "check", "spec/x800mf.regnet"],
+        [sys.executable, "-c", program, "check", f"spec/{spec}.regnet"],
         cwd=root,
         capture_output=True,
         text=True,

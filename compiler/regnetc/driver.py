@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import bounds, expect, published, refinement
 from .check import check
@@ -20,12 +20,16 @@ from .vocabulary import PARAMETERS
 
 
 class Checked(NamedTuple):
-    """A spec that has been read: its models resolved as far as they can be, and every problem."""
+    """A spec that has been read: its models resolved as far as they can be, and every problem.
+
+    `recipes` holds the sound ones as the JSON that the runtime reads.
+    """
 
     program: Program
     resolutions: dict[str, Resolution]
     scopes: dict[str, Scope]
     problems: tuple[Diagnostic, ...]
+    recipes: dict[str, dict[str, Any]]
 
     @property
     def failed(self) -> bool:
@@ -50,6 +54,7 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
     budget = bounds.Budget()
     shown: dict[str, Scope] = {}
     checked: dict[int, bool] = {}
+    sound: list[Scope] = []
     spaces = 0
     for declaration in program.main.declarations:
         scope = scopes.of(declaration)
@@ -65,6 +70,8 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
             spaces += 1
             if not narrower and spaces <= MODELS:
                 problems.extend(_of_space(scope))
+        if declaration.kind == "recipe" and clear and all(verdicts):
+            sound.append(scope)
         if declaration.kind == "model" and clear and all(verdicts) and len(found) < MODELS:
             resolution, more = resolve(scope, published.published_rows(declaration))
             problems.extend(more)
@@ -72,13 +79,15 @@ def check_file(path: str | os.PathLike[str], data: bytes | None = None) -> Check
                 problems.extend(_claims(resolution, budget))
                 warnings.extend(_warnings(resolution))
                 found[declaration.name.text] = resolution
+    recipes = _recipes(sound, problems)
     problems.extend(scopes.problems)
     problems.extend(_collisions(program))
     problems.extend(_crowd(program))
     problems.extend(_nothing(program, problems))
     if not has_errors(problems):  # before that, they would only distract
         problems.extend(warnings)
-    return Checked(program, found, shown, tuple(in_order(problems, program.main.source)))
+    ordered = tuple(in_order(problems, program.main.source))
+    return Checked(program, found, shown, ordered, recipes)
 
 
 def compile_file(path: str | os.PathLike[str], data: bytes | None = None) -> list[Module]:
@@ -103,10 +112,32 @@ def modules(checked: Checked, path: str) -> list[Module]:
 
 def signed(network: Network, checked: Checked, path: str) -> Network:
     """The network with the name and the digest of the spec that it was written in."""
+    return network._replace(origin=origin(checked, path))
+
+
+def origin(checked: Checked, path: str) -> Origin:
+    """The name and the digest of a spec."""
     import hashlib
 
     digest = hashlib.sha256(checked.program.main.source.text.encode()).hexdigest()
-    return network._replace(origin=Origin(plain_file_name(os.path.basename(path)), digest))
+    return Origin(plain_file_name(os.path.basename(path)), digest)
+
+
+def _recipes(sound: list[Scope], problems: list[Diagnostic]) -> dict[str, dict[str, Any]]:
+    """Recipes whose lines are sound, down to every number; those that do not fit together are left out."""
+    if not sound:
+        return {}
+    from .recipes.reading import Reader
+    from .recipes.resolve import values
+
+    reader = Reader()  # reads a line once that many recipes inherit
+    recipes: dict[str, dict[str, Any]] = {}
+    for scope in sound:
+        data, wrong = values(scope, reader)
+        problems.extend(wrong)
+        if not wrong:
+            recipes[scope.declaration.name.text] = data
+    return recipes
 
 
 def _lines(declaration: Declaration, checked: dict[int, bool], problems: list[Diagnostic]) -> bool:

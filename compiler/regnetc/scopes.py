@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from .diagnostics import Diagnostic, Label, Note, Span, error
@@ -81,6 +82,9 @@ class Scopes:
         self.conflicted: set[str] = set()
         self._lineages: dict[str, tuple[Declaration, ...] | None] = {}
         self._depths: dict[str, int] = {}
+        self._ancestors: dict[str, frozenset[int]] = {}
+        self._bindings: dict[int, list[tuple[Binding, Key]]] = {}
+        self._words: dict[int, str] = {}
 
     def of(self, declaration: Declaration) -> Scope | None:
         """The scope of a declaration, or None where its parents are in doubt."""
@@ -92,11 +96,13 @@ class Scopes:
             message = (
                 f"`{declaration.name.text}` inherits {lines:,} lines, more than {INHERITED_LINES:,}"
             )
-            self._report("too-many", message, declaration.name.span, help="extend fewer spaces")
+            remedy = f"extend fewer {_parent_kind(declaration)}s"
+            self._report("too-many", message, declaration.name.span, help=remedy)
             return None
         before = len(self.problems)
         scope = Scope(declaration, lineage, self._bind(declaration, lineage), {})
-        self._draw(scope)
+        if declaration.kind != "recipe":
+            self._draw(scope)
         if len(self.problems) > before:
             self.conflicted.add(declaration.name.text)
         return scope
@@ -150,7 +156,7 @@ class Scopes:
         found = self.program.names.get(name.text)
         if found is None:
             if self.program.whole:
-                self._unknown(name)
+                self._unknown(child, name)
             return None
         if any(d is found for d in active):
             names = [d.name.text for d in active]
@@ -169,7 +175,7 @@ class Scopes:
                 "too-deep", message, name.span, help=f"parents reach at most {PARENTS} deep"
             )
             return None
-        wanted = child.kind if child.kind == "recipe" else "space"
+        wanted = _parent_kind(child)
         if found.kind != wanted:
             self._report(
                 "wrong-kind", f"a {child.kind} does not extend a {found.kind}", name.span,
@@ -178,15 +184,17 @@ class Scopes:
             return None
         return found
 
-    def _unknown(self, name: Name) -> None:
-        fitting = [n for n, d in self.program.names.items() if d.kind in ("space", "recipe")]
+    def _unknown(self, child: Declaration, name: Name) -> None:
+        kind = _parent_kind(child)
+        fitting = [n for n, d in self.program.names.items() if d.kind == kind and d is not child]
+        library = "recipes.regnet" if kind == "recipe" else "families.regnet"
         near = None
         if len(self.problems) < DIAGNOSTICS_SHOWN:  # a comparison with every name takes its time
             near = nearest_word(name.text, fitting[:500])
         known = (
             f"known here: {', '.join(f'`{n}`' for n in fitting[:8])}"
             if fitting
-            else 'begin with `use "families.regnet"`'
+            else f'begin with `use "{library}"`'
         )
         self._report(
             "unknown-name", f"nothing is called `{name.text}`", name.span,
@@ -199,11 +207,11 @@ class Scopes:
         fixes: dict[Key, Binding] = {}
         defaults: dict[Key, list[Binding]] = {}
         conflicts = 0
-        for binding, key in _bindings(lineage):
+        for binding, key in chain.from_iterable(map(self._own, lineage)):
             first = fixes.get(key)
             if first is not None:
                 replaced = binding.fix.default and not self.descends(binding.owner, first.owner)
-                agrees = binding.owner is not first.owner and _same(binding, first)
+                agrees = binding.owner is not first.owner and self._same(binding, first)
                 if not replaced and not agrees and conflicts < CONFLICTS:
                     conflicts += 1
                     self._twice(declaration, binding, first)
@@ -217,6 +225,17 @@ class Scopes:
             if key not in fixes
         }
         return {**bound, **fixes}
+
+    def _own(self, owner: Declaration) -> list[tuple[Binding, Key]]:
+        """What a declaration's own lines fix."""
+        if id(owner) not in self._bindings:
+            self._bindings[id(owner)] = [
+                (Binding(owner, line, k), (target.name, target.at is not None))
+                for line in owner.lines
+                if isinstance(line, Fix)
+                for k, target in enumerate(line.targets)
+            ]
+        return self._bindings[id(owner)]
 
     def _draw(self, scope: Scope) -> None:
         """Find the draws that count, and drop the defaults that they replace."""
@@ -257,18 +276,42 @@ class Scopes:
     def _default(self, declaration: Declaration, many: list[Binding]) -> Binding:
         """The default of the most derived declaration; two that do not descend from each other clash."""
         chosen = many[-1]
+        replaced = set().union(*(self._above(x.owner) for x in many)) if len(many) > 1 else set()
+        looked = 0
         for other in many[:-1]:
-            if any(self.descends(x.owner, other.owner) for x in many if x.owner is not other.owner):
-                continue  # replaced
-            if other.owner is chosen.owner:
+            alone = other.owner is chosen.owner
+            if id(other.owner) in replaced or (not alone and self._same(other, chosen)):
+                continue
+            looked += 1
+            if looked > CONFLICTS:
+                break
+            if alone:
                 self._twice(declaration, chosen, other)
-            elif not self.descends(chosen.owner, other.owner) and not _same(other, chosen):
-                self._ambiguous(declaration, other, chosen)
+            elif self._ambiguous(declaration, other, chosen):
+                break  # which of them all is meant is one question
         return chosen
 
-    def _ambiguous(self, declaration: Declaration, one: Binding, two: Binding) -> None:
+    def _same(self, one: Binding, two: Binding) -> bool:
+        """Whether two lines give the same value in the same words, blanks and comments apart."""
+        return self._said(one.fix) == self._said(two.fix)
+
+    def _said(self, fix: Fix) -> str:
+        if id(fix) not in self._words:
+            self._words[id(fix)] = _words(fix.value.span)
+        return self._words[id(fix)]
+
+    def _above(self, declaration: Declaration) -> frozenset[int]:
+        """The ids of a declaration's ancestors."""
+        name = declaration.name.text
+        if name not in self._ancestors:
+            lineage = self._lineages.get(name) or ()
+            self._ancestors[name] = frozenset(id(d) for d in lineage if d is not declaration)
+        return self._ancestors[name]
+
+    def _ambiguous(self, declaration: Declaration, one: Binding, two: Binding) -> bool:
+        """Say that two defaults clash, where an ancestor has not said it; whether it was said."""
         if not self.meets_here(declaration, one.owner, two.owner):
-            return
+            return False
         what = _shown(two)
         notes = [Note(f"from `{x.owner.name.text}`", (Label(x.fix.span),)) for x in (one, two)]
         self.problems.append(
@@ -280,6 +323,7 @@ class Scopes:
                 help=f"say which: add a line `{what} = ...`",
             )
         )
+        return True
 
     def _twice(self, declaration: Declaration, again: Binding, first: Binding) -> None:
         if not self.meets_here(declaration, again.owner, first.owner):
@@ -289,7 +333,7 @@ class Scopes:
         if again.fix.default and again.owner is not first.owner:
             remedy = "a `default` does not loosen what an ancestor fixed; delete it"
         elif first.owner is not again.owner:
-            remedy += f"; extend a space that leaves `{what}` open"
+            remedy += f"; extend a {_parent_kind(declaration)} that leaves `{what}` open"
         else:
             remedy = "delete one of the lines"
         here = again.owner is declaration
@@ -325,31 +369,22 @@ class Scopes:
 
     def all_meet_here(self, declaration: Declaration, owners: list[Declaration]) -> bool:
         """Whether no parent of a declaration has inherited from all of these, or is one of them."""
+        wanted = {id(owner) for owner in owners}
         for parent in declaration.parents:
             known = self.program.names.get(parent.text)
-            above = self._lineages.get(parent.text) if known is not None else None
-            held = {id(d) for d in above or ()}
-            if all(id(owner) in held for owner in owners):
+            if known is not None and wanted <= self._above(known) | {id(known)}:
                 return False
         return True
 
 
-def _bindings(lineage: tuple[Declaration, ...]) -> Iterator[tuple[Binding, Key]]:
-    for owner in lineage:
-        for line in owner.lines:
-            if isinstance(line, Fix):
-                for k, target in enumerate(line.targets):
-                    yield Binding(owner, line, k), (target.name, target.at is not None)
+def _parent_kind(child: Declaration) -> str:
+    """What a declaration may extend."""
+    return "recipe" if child.kind == "recipe" else "space"
 
 
 def _shown(binding: Binding) -> str:
     target = binding.fix.targets[binding.target]
     return f"{target.name}[i]" if target.at is not None else target.name
-
-
-def _same(one: Binding, two: Binding) -> bool:
-    """Whether two lines give the same value in the same words, blanks and comments apart."""
-    return _words(one.fix.value.span) == _words(two.fix.value.span)
 
 
 def _words(span: Span) -> str:

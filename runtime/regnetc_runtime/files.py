@@ -6,12 +6,17 @@ A file that is written is whole: it has its old content or its new one, whatever
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from .problems import Problem, printable
+
+_TEMPORARY = re.compile(r"\.regnetc-[0-9a-f]{16}\.tmp")
 
 
 def write(path: Path, data: bytes) -> None:
@@ -60,6 +65,61 @@ def remove(path: Path) -> None:
         raise _cannot_write(path, _reason(e)) from e
 
 
+def append(path: Path, data: bytes) -> None:
+    """Put `data` behind what a file holds, in one piece. Raises `cannot-write`.
+
+    Whoever reads such a file takes a last line without an end for one that was cut short.
+    """
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(path, flags, 0o666)
+        try:
+            before = os.fstat(fd).st_size
+            try:
+                _write_all(fd, data)
+            except OSError:
+                os.ftruncate(fd, before)  # a full disk leaves no half line
+                raise
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a file as a lock; False where another process holds it. Raises `cannot-write`.
+
+    The lock ends with the process, however that ends. The file stays, and holds the process's number.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield True
+    finally:
+        os.close(fd)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writes that were killed half-way have left in a folder. Raises `cannot-write`."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except OSError as e:
+        raise _cannot_write(folder, _reason(e)) from e
+    for name in names:
+        if _TEMPORARY.fullmatch(name):
+            remove(folder / name)
+
+
 def read(path: Path, limit_bytes: int) -> bytes:
     """The content of a regular file, or of one that a link leads to.
 
@@ -73,7 +133,10 @@ def read(path: Path, limit_bytes: int) -> bytes:
         with os.fdopen(fd, "rb") as f:
             status = os.fstat(fd)
             _refuse_irregular(status, shown)
-            data = f.read(limit_bytes + 1) if status.st_size <= limit_bytes else None
+            room = min(
+                limit_bytes, max(status.st_size, 65_536)
+            )  # it makes room for as much at once
+            data = f.read(room + 1) if status.st_size <= limit_bytes else None
     except (FileNotFoundError, NotADirectoryError) as e:
         raise Problem("no-such-file", f"there is no file {shown}") from e
     except (OSError, ValueError) as e:
@@ -130,12 +193,16 @@ def _write_new(path: Path, data: bytes, mode: int | None) -> None:
     try:
         if mode is not None:
             os.fchmod(fd, mode)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
+        _write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def _cannot_write(path: Path, reason: str, help: str | None = None) -> Problem:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from regnetc_runtime import limits
-from regnetc_runtime.data import decode
+from regnetc_runtime.data import decode, formats
 from regnetc_runtime.problems import Problem
 
 
@@ -158,3 +158,49 @@ def test_four_channels_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(Problem) as e:
         decode.decode(encoded(picture(), "JPEG"), "x", 3)
     assert e.value.name == "missing-package"
+
+
+def test_why_in_words() -> None:
+    for data, why in {
+        b"": "it is empty",
+        b"hello": "its content is in no known format",
+        b"<!DOCTYPE html>": "its content is an HTML page",
+        encoded(picture(), "GIF"): "its content is GIF",
+        encoded(picture(), "TIFF"): "its content is TIFF",
+    }.items():
+        with pytest.raises(Problem) as e:
+            decode.decode(data, "x.jpg", 3)
+        assert e.value.message == f"x.jpg is no usable image: {why}"
+
+
+@pytest.mark.parametrize("size", [(9_000, 10_000), (16_000, 16_000), (16_383, 16_383)])
+def test_a_large_size_is_refused_before_pillow_warns_of_it(size: tuple[int, int]) -> None:
+    """By the header alone; Pillow would warn of the first and allocate it."""
+    width, height = size
+    bmp = bytearray(encoded(picture(), "BMP"))
+    struct.pack_into("<ii", bmp, 18, width, -height)
+    webp = bytearray(encoded(picture(), "WEBP"))
+    struct.pack_into("<HH", webp, 26, width, height)
+    lossless = bytearray(encoded(picture(), "WEBP", lossless=True))
+    struct.pack_into("<I", lossless, 21, (width - 1) | (height - 1) << 14)
+    frames = [picture(), picture().rotate(180)]
+    extended = bytearray(encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+    extended[24:30] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    for data in (
+        png_of_size(width, height),
+        bytes(bmp),
+        bytes(webp),
+        bytes(lossless),
+        bytes(extended),
+    ):
+        with pytest.raises(Problem, match=f"{width} x {height} is more than"):
+            decode.decode(data, "x", 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP"])
+def test_sizes_read_off_headers_are_pillow_s(kind: str) -> None:
+    for lossless in (False, True):
+        data = encoded(picture(123, 77), kind, lossless=lossless)
+        assert formats.size(data) == (123, 77)
+        assert formats.size(data[:20]) is None
+    assert formats.size(encoded(picture(), "JPEG")) is None

@@ -5,7 +5,9 @@ import sys
 import pytest
 import torch
 from regnetc_runtime.data import digits
+from regnetc_runtime.data.parts import Part
 from regnetc_runtime.problems import Problem
+from torch import Tensor
 
 
 def test_the_split_is_fixed_disjoint_and_stratified() -> None:
@@ -48,3 +50,35 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
         digits.load(8)
     assert e.value.name == "missing-package"
     assert e.value.help == "pip install 'regnetc[digits]'"
+
+
+def pixels_of(part: Part) -> Tensor:
+    assert part.pixels is not None
+    return part.pixels
+
+
+def test_as_a_data_set_the_test_part_is_what_it_always_was() -> None:
+    data = digits.open_digits(1, 16)
+    old = digits.load(16)
+    assert data.test is not None
+    assert data.train is not None
+    assert torch.equal(pixels_of(data.test), old.test.images)
+    assert torch.equal(data.test.labels, old.test.labels)
+    assert len(data.train.labels) == 1438
+    rows = torch.cat([pixels_of(data.train), pixels_of(data.test)]).flatten(1)
+    assert len({tuple(row) for row in rows.tolist()}) == 1797
+    assert data.digest == digits.open_digits(1, 16).digest != digits.open_digits(1, 17).digest
+    assert (data.mean, data.std) == ((0.3,), (0.35,))
+
+
+def test_in_three_channels() -> None:
+    data = digits.open_digits(3, 8)
+    assert data.test is not None
+    pixels = pixels_of(data.test)
+    assert pixels.shape == (359, 3, 8, 8)
+    assert torch.equal(pixels[:, 0], pixels[:, 2])
+    assert len(data.mean) == len(data.std) == 3
+    image = data.test.image(3)
+    assert image.dtype is torch.uint8
+    assert (image.float() - pixels[3]).abs().max() <= 0.5
+    assert data.test.name(3) == "image 3 of the digits held out"

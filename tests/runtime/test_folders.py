@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from regnetc_runtime.data import folders
 from regnetc_runtime.data.batches import check_classes
+from regnetc_runtime.data.names import Names
 from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
 
@@ -143,3 +144,39 @@ def test_class_counts_name_both_numbers() -> None:
         check_classes("the folder x", 2, 1000)
     assert e.value.name == "class-count"
     assert e.value.message == "the folder x has 2 classes, the network has 1,000"
+
+
+def test_a_part_reads_what_was_listed(root: Path) -> None:
+    found = folders.scan(root)
+    part = folders.FolderPart(found, 1)
+    assert part.labels.tolist() == [0, 0, 1, 1, 1]
+    assert found.sizes.tolist() == [p.stat().st_size for p, _ in found.files]
+    assert part.name(3) == str(root / "b" / "10.PNG")
+    assert part.image(3).shape == (1, 10, 12)
+    assert part.image(3).float().mean() == 50
+    assert part.encoded(3) == (root / "b" / "10.PNG").read_bytes()
+    (root / "b" / "10.PNG").unlink()
+    with pytest.raises(Problem) as e:
+        part.image(3)
+    assert e.value.name == "no-such-file"
+    with pytest.raises(IndexError):
+        part.image(5)
+
+
+def test_names_of_any_bytes_come_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xe9\n.png")
+    put(tmp_path / "a" / name)
+    part = folders.FolderPart(folders.scan(tmp_path), 3)
+    assert part.name(0) == str(tmp_path / "a" / name)
+    assert part.image(0).shape == (3, 10, 12)
+
+
+def test_names_are_kept_compactly() -> None:
+    first, second = Names.of(["a", "", "bc"]), Names.of([])
+    chained = Names.chained([first, second, first])
+    assert list(chained) == ["a", "", "bc", "a", "", "bc"]
+    assert list(Names.chained([])) == []
+    assert chained.encoded(2) == b"bc"
+    for index in (-1, 6):
+        with pytest.raises(IndexError):
+            chained[index]

@@ -33,6 +33,10 @@ _VERBS = {
     "scale": "scale",
     "run": "run",
     "predict": "predict",
+    "rerun": "rerun",
+    "runs": "runs",
+    "compare": "compare",
+    "data": "data",
     "zoo": "zoo",
 }
 _HELP = {
@@ -49,6 +53,10 @@ _HELP = {
     "scale": "Take a network to another cost by depth, width and resolution.",
     "run": "Verify, count, time, evaluate or train a generated module.",
     "predict": "Say what is on images.",
+    "rerun": "Repeat a training run, and compare the weights bit by bit.",
+    "runs": "List training runs, follow them, draw their curves.",
+    "compare": "Say which of two trained networks is better, and whether that is chance.",
+    "data": "Look for what is wrong with a data set, before it is trained on.",
     "zoo": "List the shipped networks; `zoo verify` recounts every published row.",
 }
 

@@ -13,7 +13,7 @@ from regnetc_runtime import files
 from regnetc_runtime.problems import Problem
 
 from .. import ir
-from ..diagnostics import Diagnostic, has_errors, in_order, printable
+from ..diagnostics import Diagnostic, has_errors, in_order, listed, printable
 from ..driver import Checked, check_file, modules
 from ..emit import emit
 from ..limits import GENERATED_BYTES
@@ -88,18 +88,14 @@ def command(
     regnetc compile --check spec/*.regnet
     regnetc compile pop/x400 -o nets -j 2
     """
-    outputs, problems = _outputs(specs, folder, form, jobs)
+    outputs, problems, recipes = _outputs(specs, folder, form, jobs)
     failed = has_errors(problems)
     if failed or not as_json:
         console.show_problems(problems, "json" if as_json else "text")
     if failed:
         sys.exit(console.PROBLEMS)
     if not outputs:
-        raise Problem(
-            "no-model",
-            "there is no model to compile",
-            help="a `space` is not emitted; write a `model` that extends it",
-        )
+        raise _no_model(recipes)
     _distinct(outputs)
     if only_check:
         sys.exit(_report_stale(outputs, as_json=as_json))
@@ -119,9 +115,11 @@ def command(
 
 def _outputs(
     specs: tuple[str, ...], folder: Path, form: str, jobs: int
-) -> tuple[list[Output], list[Diagnostic]]:
+) -> tuple[list[Output], list[Diagnostic], list[str]]:
+    """What is to be written, what is wrong, and the recipes that the specs declare besides."""
     outputs: list[Output] = []
     problems: list[Diagnostic] = []
+    recipes: list[str] = []
     for name in specs:
         path = Path(name)
         numbers = members_of(name)
@@ -133,6 +131,7 @@ def _outputs(
         else:
             checked: Checked = check_file(path)
             problems.extend(checked.problems)
+            recipes.extend(checked.recipes)
             if checked.failed:
                 continue
             made = [(m.file, m.text, m.network) for m in modules(checked, name)]
@@ -141,7 +140,17 @@ def _outputs(
                 file, text = f"{Path(file).stem}.ir.json", ir.to_json(network) + "\n"
             target = folder / file
             outputs.append(Output(name, target, text, network, _present(target)))
-    return outputs, in_order(problems)
+    return outputs, in_order(problems), recipes
+
+
+def _no_model(recipes: list[str]) -> Problem:
+    remedy = "a `space` is not emitted; write a `model` that extends it"
+    if recipes:
+        names = listed([f"`{n}`" for n in recipes[:8]], "and")
+        more = f" and {len(recipes) - 8:,} more" if len(recipes) > 8 else ""
+        many = "recipes say" if len(recipes) > 1 else "recipe says"
+        remedy = f"the {many} how to train, `regnetc show` prints one: {names}{more}"
+    return Problem("no-model", "there is no model to compile", help=remedy)
 
 
 def _present(path: Path) -> bytes | None:

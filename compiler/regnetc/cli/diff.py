@@ -1,4 +1,4 @@
-"""`regnetc diff`: two networks or two spaces, compared by what they mean."""
+"""`regnetc diff`: two networks, two spaces or two recipes, compared by what they mean."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..canonical import owners
 from ..network import Network
 from ..scopes import Scope
 from . import console
-from .targets import find
+from .targets import Target, find
 
 
 @click.command("diff")
@@ -20,32 +20,18 @@ from .targets import find
 @click.argument("b", metavar="B")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def command(a: str, b: str, as_json: bool) -> None:
-    """Compare two networks, or two spaces; A and B are FILE[:NAME], an IR or a generated module.
+    """Compare two networks, two spaces or two recipes.
 
-    Exit 0 if they are the same network, 1 if they differ.
+    A and B are FILE[:NAME], an IR or a generated module, or the name of a shipped recipe. Exit 0 if they
+    are the same, 1 if they differ.
 
     \b
     regnetc diff spec/x400mf.regnet spec/x800mf.regnet
     regnetc diff spec/x400mf.regnet generated/x400mf.py
+    regnetc diff paper100 mmpretrain100
     """
     one, two = find(a), find(b)
-    if one.network is not None and two.network is not None:
-        rows = differences(one.network, two.network)
-        names = (one.network.name, two.network.name)
-    elif (
-        one.network is None
-        and two.network is None
-        and one.scope is not None
-        and two.scope is not None
-    ):
-        rows = _scope_differences(one.scope, two.scope)
-        names = (one.scope.declaration.name.text, two.scope.declaration.name.text)
-    else:
-        raise Problem(
-            "not-comparable",
-            "a network and a space cannot be compared",
-            help="name two models, or two spaces",
-        )
+    rows, names = _compared(one, two)
     if as_json:
         console.say_json(
             {
@@ -65,6 +51,32 @@ def command(a: str, b: str, as_json: bool) -> None:
             table.add_row(what, _cell(x), _cell(y))
         console.rich_console().print(table)
     sys.exit(console.PROBLEMS if rows else console.OK)
+
+
+def _compared(one: Target, two: Target) -> tuple[list[tuple[str, Any, Any]], tuple[str, str]]:
+    """What differs, and what the two are called. Raises Problem for things of two kinds."""
+    if one.network is not None and two.network is not None:
+        return differences(one.network, two.network), (one.network.name, two.network.name)
+    if one.recipe is not None and two.recipe is not None:
+        from ..recipes.describe import differences as of_recipes
+
+        found = of_recipes(one.recipe.json, two.recipe.json)
+        return list(found), (one.recipe.name, two.recipe.name)
+    a, b = one.scope, two.scope
+    kinds = [_kind(target) for target in (one, two)]
+    if a is None or b is None or kinds != ["space", "space"]:
+        raise Problem(
+            "not-comparable",
+            f"a {kinds[0]} and a {kinds[1]} cannot be compared",
+            help="name two models, two spaces or two recipes",
+        )
+    return _scope_differences(a, b), (a.declaration.name.text, b.declaration.name.text)
+
+
+def _kind(target: Target) -> str:
+    if target.network is not None:
+        return "network"
+    return "recipe" if target.recipe is not None else "space"
 
 
 def _cell(x: Any) -> str:

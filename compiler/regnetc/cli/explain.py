@@ -25,13 +25,15 @@ def command(target: str, as_json: bool) -> None:
     \b
     regnetc explain spec/x400mf.regnet
     """
-    resolution = find(target).resolution
+    found = find(target)
+    resolution = found.resolution
     if resolution is None:
-        raise Problem(
-            "no-derivation",
-            "only a model of a spec has a derivation",
-            help="name the spec of the network",
-        )
+        remedy = "name the spec of the network"
+        if found.recipe is not None:
+            remedy = (
+                "`regnetc show` says what its values mean, `show --after scope` where they stand"
+            )
+        raise Problem("no-derivation", "only a model of a spec has a derivation", help=remedy)
     if as_json:
         console.say_json(_data(resolution))
     elif resolution.line is None:

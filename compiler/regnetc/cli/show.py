@@ -1,4 +1,4 @@
-"""`regnetc show`: a network as a table, or what any stage of the compiler knows of it."""
+"""`regnetc show`: a network or a recipe as a table, or what any stage of the compiler knows of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..network import Network
 from ..published import reconcile
 from ..scopes import Scope
 from . import console
+from .recipes import show_recipe
 from .targets import find
 
 
@@ -34,14 +35,20 @@ from .targets import find
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def command(target: str, after: str, image: int | None, as_json: bool) -> None:
-    """Show a network: a spec's model, an IR file or a generated module.
+    """Show a network (a spec's model, an IR file or a generated module) or a recipe.
 
     \b
     regnetc show spec/x400mf.regnet
     regnetc show --after scope spec/families.regnet:RegNetX
     regnetc show --json generated/x400mf.py
+    regnetc show spec/recipes.regnet:paper100
     """
     found = find(target)
+    if found.recipe is not None and after in ("resolve", "ir"):
+        if image is not None:
+            raise Problem("no-network", "nothing is counted in a recipe", help="leave out --image")
+        show_recipe(found.recipe, as_json=as_json, line=after == "ir")
+        return
     if after in ("parse", "scope") and found.scope is None:
         raise Problem("no-spec", f"an IR has no stage `{after}`", help="name the spec")
     if after == "parse" and found.scope is not None:

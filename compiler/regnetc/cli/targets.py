@@ -1,4 +1,4 @@
-"""What FILE, FILE:NAME and FOLDER#NUMBER mean: a model or a space of a spec, an IR, a generated file, a member."""
+"""What FILE, FILE:NAME and FOLDER#NUMBER mean: a model, a space or a recipe of a spec, an IR, a member, ..."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from ..vocabulary import nearest_word
 from . import console
 
 if TYPE_CHECKING:
+    from ..recipes import ResolvedRecipe
     from ..spaces.space import Space
 
 
 @dataclass(frozen=True)
 class Target:
-    """What was named: a network where it is one, with the spec behind it where that was given."""
+    """What was named: a network or a recipe where it is one, and the spec behind it where that was given."""
 
     network: Network | None
     resolution: Resolution | None = None
     scope: Scope | None = None
+    recipe: ResolvedRecipe | None = None
 
 
 def find(text: str) -> Target:
@@ -47,6 +49,11 @@ def find(text: str) -> Target:
             "which-member", f"`{shown}` is a population", help=f"name a member: `{shown}#0`"
         )
     path, name = _split(text)
+    if name is None and not path.suffix and not _exists(text):
+        from ..recipes.finding import is_shipped, shipped_path
+
+        if is_shipped(text):
+            path, name = Path(shipped_path()), text
     if path.suffix == ".json":
         return Target(read_ir(path))
     if path.suffix == ".py":
@@ -140,12 +147,15 @@ def _named(checked: Checked, path: Path, name: str | None) -> Target:
     models = list(checked.resolutions)
     scopes = checked.scopes
     if name is None:
-        if len(models) == 1:
-            name = models[0]
-        elif len(scopes) == 1:
-            name = next(iter(scopes))
-        else:
-            _which(path, models or list(scopes))
+        others = [n for n in scopes if n not in checked.recipes]
+        known = models or others or list(scopes)
+        if len(known) != 1:
+            _which(path, known)
+        name = known[0]
+    if name in checked.recipes:
+        from ..recipes.finding import resolved
+
+        return Target(None, None, scopes[name], resolved(checked, str(path), name))
     if name in checked.resolutions:
         resolution = checked.resolutions[name]
         return Target(signed(resolution.network, checked, str(path)), resolution, scopes[name])

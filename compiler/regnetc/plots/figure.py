@@ -14,7 +14,7 @@ from .curves import COUNTS, Sample, Widths, binned
 _STYLE = {
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "grid.linewidth": 0.6, "legend.frameon": False, "savefig.dpi": 160, "figure.constrained_layout.use": True,
-    "svg.hashsalt": "regnetc", "svg.fonttype": "path",
+    "svg.hashsalt": "regnetc", "svg.fonttype": "path", "text.parse_math": False,
 }  # fmt: skip
 # Okabe and Ito's colours, which the colour-blind can tell apart
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

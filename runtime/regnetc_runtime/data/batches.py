@@ -13,12 +13,14 @@ from ..problems import Problem
 class Batch:
     """Images (N x channels x side x side, uint8 or float32 in 0..255), and a class index for each.
 
-    `unreadable` names the files that should have been among them. N may be 0.
+    `unreadable` names the files that should have been among them. N may be 0. `indices` (N, int64) are
+    the images' numbers in their part.
     """
 
     images: Tensor
     labels: Tensor
     unreadable: tuple[str, ...] = ()
+    indices: Tensor | None = None
 
 
 def check_classes(data: str, found: int, classes: int, help: str | None = None) -> None:

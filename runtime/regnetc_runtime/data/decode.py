@@ -16,6 +16,7 @@ from torch import Tensor
 from .. import files
 from ..limits import IMAGE_BYTES, IMAGE_PIXELS
 from ..problems import Problem, printable, require
+from . import formats
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 
@@ -37,8 +38,10 @@ def decode(data: bytes, name: str, channels: int) -> Tensor:
     """
     if channels not in (1, 3):
         raise Problem("wrong-input", f"images have 1 or 3 channels, not the network's {channels}")
+    if not data:
+        raise bad(name, "it is empty")
     if len(data) > IMAGE_BYTES:
-        raise _bad(name, f"it has more than {IMAGE_BYTES:,} bytes")
+        raise bad(name, f"it has more than {IMAGE_BYTES:,} bytes")
     pixels = None
     try:
         if data.startswith(b"\xff\xd8"):
@@ -49,7 +52,7 @@ def decode(data: bytes, name: str, channels: int) -> Tensor:
         raise
     # The decoders raise whatever a broken file makes of them: OSError, SyntaxError, struct.error...
     except Exception as e:
-        raise _bad(name, printable(e)) from e
+        raise bad(name, printable(e)) from e
     return torch.from_numpy(pixels).reshape(*pixels.shape[:2], channels).permute(2, 0, 1)
 
 
@@ -67,10 +70,15 @@ def _decode_jpeg(data: bytes, channels: int) -> np.ndarray | None:
 def _decode_other(data: bytes, channels: int) -> np.ndarray:
     """Height x width (x 3)."""
     image_module = require("PIL.Image", "run")
+    said = formats.size(data)
+    if said is not None:  # before Pillow, which warns of a size that it goes on to allocate
+        _check_size(*said)
     try:
         opened = image_module.open(io.BytesIO(data), formats=FORMATS)
     except image_module.UnidentifiedImageError as e:  # whose text is of no use
-        raise _BadImageError("its content is in no known format") from e
+        kind = formats.kind(data)
+        why = f"its content is {kind}" if kind else "its content is in no known format"
+        raise _BadImageError(why) from e
     with opened as image:
         _check_size(*image.size)
         image.load()
@@ -89,7 +97,7 @@ def _check_size(width: int, height: int) -> None:
         raise _BadImageError(f"{width} x {height} is more than {IMAGE_PIXELS:,} pixels")
 
 
-def _bad(name: str, why: str) -> Problem:
+def bad(name: str, why: str) -> Problem:
     return Problem(
         "bad-image",
         f"{printable(name)} is no usable image: {why}",

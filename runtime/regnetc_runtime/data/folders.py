@@ -1,4 +1,4 @@
-"""A folder of images in folders by class, as ImageNet is laid out, to batches of pixels and labels."""
+"""A folder of images in folders by class, as ImageNet is laid out: listed, and read image by image."""
 
 from __future__ import annotations
 
@@ -6,34 +6,76 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..limits import DATA_CLASSES, DATA_FILES
+from .. import files
+from ..limits import DATA_CLASSES, DATA_FILES, IMAGE_BYTES
 from ..preprocess import Preprocess
 from ..problems import Problem, printable, some
 from . import decode
 from .batches import Batch
+from .names import Names
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 SPLITS = {"train", "training", "val", "validation", "test"}
 BATCHES_AHEAD = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ImageFolder:
-    """The classes in order of their folders' names, and each image with its class index, in order.
+    """The classes in order of their folders' names, and the images in order of class and name.
 
+    `names` are paths within `root`, `labels` class indices (N, int64), `sizes` bytes (N, int64).
     `notes` are oddities that change no label.
     """
 
     root: Path
     classes: tuple[str, ...]
-    files: tuple[tuple[Path, int], ...]
+    names: Names
+    labels: np.ndarray
+    sizes: np.ndarray
     notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[tuple[Path, int], ...]:
+        """Each image with its class index."""
+        return tuple(
+            (self.root / n, c) for n, c in zip(self.names, self.labels.tolist(), strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FolderPart:
+    """The images of a folder, read with 1 or 3 channels when they are asked for."""
+
+    folder: ImageFolder
+    channels: int
+    labels: Tensor = field(init=False)
+    pixels: None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", torch.from_numpy(self.folder.labels))
+
+    def path(self, index: int) -> Path:
+        """The file of an image."""
+        return self.folder.root / self.folder.names[index]
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of an image's file. Raises what `files.read` raises."""
+        return files.read(self.path(index), IMAGE_BYTES)
+
+    def image(self, index: int) -> Tensor:
+        """The decoded image (channels x H x W, uint8). Raises `bad-image`, and as `encoded`."""
+        return decode.decode(self.encoded(index), self.name(index), self.channels)
+
+    def name(self, index: int) -> str:
+        """The path of the file."""
+        return str(self.path(index))
 
 
 def scan(root: Path) -> ImageFolder:
@@ -44,29 +86,47 @@ def scan(root: Path) -> ImageFolder:
     """
     try:
         classes, links = _class_folders(root)
-        files: list[tuple[Path, int]] = []
-        empty = []
-        for index, name in enumerate(classes):
-            images = _images(root / name)
-            files.extend((path, index) for path in images)
-            if not images:
-                empty.append(name)
-            if len(files) > DATA_FILES:
+        listed: list[list[tuple[bytes, int]]] = []
+        count = 0
+        for name in classes:
+            listed.append(_images(root / name))
+            count += len(listed[-1])
+            if count > DATA_FILES:
                 raise Problem("too-large", f"{printable(root)} has more than {DATA_FILES:,} images")
     except (FileNotFoundError, NotADirectoryError) as e:
         raise Problem("no-such-folder", f"there is no folder {printable(root)}") from e
     except (OSError, ValueError) as e:
         raise Problem("cannot-read", f"{printable(root)} cannot be read: {printable(e)}") from e
-    if not files:
+    if not count:
         raise Problem(
             "no-images",
             f"the class folders of {printable(root)} hold no images",
             help=f"images end in {', '.join(EXTENSIONS)}",
         )
+    return _folder(root, classes, listed, links)
+
+
+def _folder(
+    root: Path, classes: list[str], listed: list[list[tuple[bytes, int]]], links: list[str]
+) -> ImageFolder:
     notes = [f"links to folders are not followed: {some(links)}"] if links else []
+    empty = [name for name, images in zip(classes, listed, strict=True) if not images]
     if empty:
         notes.append(f"classes without images ({len(empty):,}): {some(empty)}")
-    return ImageFolder(root, tuple(classes), tuple(files), tuple(notes))
+    counts = [len(images) for images in listed]
+    inside = (
+        os.fsencode(c) + b"/" + name
+        for c, of in zip(classes, listed, strict=True)
+        for name, _ in of
+    )
+    return ImageFolder(
+        root,
+        tuple(classes),
+        Names.joined(list(inside)),
+        np.repeat(np.arange(len(classes)), counts),
+        np.array([size for of in listed for _, size in of], np.int64),
+        tuple(notes),
+    )
 
 
 def batches(
@@ -82,8 +142,9 @@ def batches(
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="decode")
     ahead: deque[list[_Pending]] = deque()
     try:
-        for start in range(0, len(folder.files), size):
-            part = folder.files[start : start + size]
+        all_files = folder.files
+        for start in range(0, len(all_files), size):
+            part = all_files[start : start + size]
             ahead.append([(pool.submit(_open, path, preprocess), label) for path, label in part])
             if len(ahead) > BATCHES_AHEAD:
                 yield _collect(ahead.popleft(), preprocess, skip_bad)
@@ -129,7 +190,7 @@ def _class_folders(root: Path) -> tuple[list[str], list[str]]:
     classes = sorted(e.name for e in seen if e.is_dir(follow_symlinks=False))
     links = sorted(e.name for e in seen if e.is_symlink() and e.is_dir())
     shown = printable(root)
-    if not classes and any(_is_image(e.name) for e in seen):
+    if not classes and any(is_image(e.name) for e in seen):
         raise Problem(
             "unsorted-images",
             f"{shown} holds images, but no folder for each class",
@@ -148,11 +209,12 @@ def _class_folders(root: Path) -> tuple[list[str], list[str]]:
     return classes, links
 
 
-def _images(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[tuple[bytes, int]]:
+    """Names and sizes of the images in a folder, in order of the names."""
     with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if _is_image(e.name) and e.is_file())
-    return [folder / name for name in names]
+        found = [(e.name, e.stat().st_size) for e in entries if is_image(e.name) and e.is_file()]
+    return [(os.fsencode(name), size) for name, size in sorted(found)]
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")

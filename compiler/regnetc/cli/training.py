@@ -1,0 +1,489 @@
+"""`regnetc run --train`: a generated module trained by a recipe, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import statistics
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from regnetc_runtime.problems import Problem
+
+from .. import ir
+from ..diagnostics import printable
+from . import console, modules, reports
+from .progress import bar
+
+if TYPE_CHECKING:
+    from regnetc_runtime.data.parts import Data
+    from regnetc_runtime.training.job import Job, Options
+    from regnetc_runtime.training.parallel import Group
+    from regnetc_runtime.training.recipe import Recipe
+    from regnetc_runtime.training.run_folder import RunFolder
+    from regnetc_runtime.training.state import Epoch, State
+
+HOME = Path("runs")
+DEFAULTS = {"digits": "digits", "synthetic": "smoke", "cifar": "cifar"}
+"""The recipe for each kind of data that has one of its own."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: where, from what, with which seed. `data` is the place that the user named."""
+
+    folder: Path
+    recipe: dict[str, Any]
+    overrides: tuple[str, ...]
+    data: str
+    seed: int
+    resume: bool
+    file: str = ""
+
+
+def train(generated: modules.Generated, given: dict[str, Any], *, evaluating: bool) -> int:
+    """Train it once for each seed, and say what came of it."""
+    code, runs = carry_out(generated, _plans(generated, given), given, evaluating=evaluating)
+    if runs:
+        _say(generated, runs, given)
+    return code
+
+
+def carry_out(
+    generated: modules.Generated,
+    plans: Iterable[Plan],
+    given: dict[str, Any],
+    *,
+    evaluating: bool,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Make one run after the other; the exit code, and for the first process what came of them."""
+    from regnetc_runtime import device
+    from regnetc_runtime.training import parallel
+    from regnetc_runtime.training.signals import Stopped
+
+    target = device.pick(given["device"])
+    if target.type == "cuda" and parallel.launched():
+        import torch
+
+        target = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(target)
+    done = []
+    if given["deterministic"]:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with _quiet_followers(), _threads(given["threads"] or 1), parallel.joined(target) as group:
+        for plan in plans:
+            try:
+                done.append(_run(generated, plan, given, target, group, evaluating=evaluating))
+            except Stopped as stop:
+                if group.leads:
+                    _say_stopped(generated, plan, stop.signal, stop.step)
+                return 128 + stop.signal, []
+        return console.OK, done if group.leads else []
+
+
+def _plans(generated: modules.Generated, given: dict[str, Any]) -> Iterator[Plan]:
+    """The runs that the command line asks for."""
+    seeds = given["seeds"] or (None,)
+    if given["resume"] and len(seeds) > 1:
+        raise click.UsageError("--resume goes on with one run, so it takes one seed")
+    for seed in seeds:
+        folder = given["out"]
+        if folder is None:
+            folder = _last_unfinished(generated.path.stem) if given["resume"] else None
+            folder = folder or next_free(generated.path.stem)
+        elif len(seeds) > 1:
+            folder = folder / f"seed-{seed}"
+        yield _plan(folder, seed, given)
+
+
+def _plan(folder: Path, seed: int | None, given: dict[str, Any]) -> Plan:
+    """What is not said is taken from the run that is gone on with, or from the kind of the data."""
+    from regnetc_runtime.training import run_folder
+
+    from ..recipes import find
+
+    before: dict[str, Any] = {}
+    if given["resume"] and (folder / run_folder.MANIFEST).exists():
+        before = run_folder.read_manifest(folder)
+    place = given["data"] or (before.get("data") or {}).get("place")
+    if not isinstance(place, str):
+        raise click.UsageError("--train needs --data digits, or another place")
+    overrides = tuple(given["overrides"])
+    if before and given["recipe"] is None and not overrides:
+        recipe, overrides = before.get("recipe"), tuple(before.get("overrides") or ())
+    else:
+        name = given["recipe"] or (before.get("recipe") or {}).get("name") or _default_recipe(place)
+        recipe = find(str(name), overrides).json
+    if seed is None:
+        seed = before.get("seed") or 0
+    return Plan(folder, _plain(recipe), overrides, place, int(seed), given["resume"])
+
+
+def _plain(recipe: object) -> dict[str, Any]:
+    if not isinstance(recipe, dict):
+        raise Problem("not-a-run", "the manifest has no recipe")
+    return recipe
+
+
+def _default_recipe(place: str) -> str:
+    from regnetc_runtime.data import sources
+
+    from ..recipes.finding import shipped
+
+    kind = sources.look(place, alone="train").kind
+    if kind not in DEFAULTS:
+        raise click.UsageError(
+            f"say how to train: --recipe NAME, where NAME is {', '.join(shipped())} or FILE[:NAME]"
+        )
+    return DEFAULTS[kind]
+
+
+def next_free(stem: str) -> Path:
+    """The first folder of runs of a module that is not there yet."""
+    taken = [n for n, _ in _numbered(stem)]
+    return HOME / f"{stem}-{max(taken, default=0) + 1}"
+
+
+def _last_unfinished(stem: str) -> Path | None:
+    from regnetc_runtime.training import run_folder
+
+    for _, folder in sorted(_numbered(stem), reverse=True):
+        with contextlib.suppress(Problem):
+            if run_folder.read_manifest(folder).get("state") != "finished":
+                return folder
+    return None
+
+
+def _numbered(stem: str) -> list[tuple[int, Path]]:
+    pattern = re.compile(re.escape(stem) + r"-([0-9]{1,9})")
+    try:
+        names = os.listdir(HOME)  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return []
+    found = ((pattern.fullmatch(name), name) for name in names)
+    return [(int(m[1]), HOME / name) for m, name in found if m is not None]
+
+
+def _run(
+    generated: modules.Generated,
+    plan: Plan,
+    given: dict[str, Any],
+    target: Any,
+    group: Group,
+    *,
+    evaluating: bool,
+) -> dict[str, Any]:
+    """One run from its beginning, or from where it stands, to its end."""
+    from regnetc_runtime.data import sources
+    from regnetc_runtime.training import loop, parallel
+    from regnetc_runtime.training.job import Job
+    from regnetc_runtime.training.recipe import Recipe
+
+    network = modules.resolved(generated)
+    recipe = Recipe.from_json(plan.recipe)
+    data = sources.open_data(
+        plan.data,
+        channels=network.channels,
+        side=network.image,
+        classes=network.classes,
+        alone="train",
+    )
+    for note in data.notes if group.leads else ():
+        console.say_warning(note)
+    options = _options(given, target)
+    job = Job(network.name, network.channels, network.image, data, recipe, plan.seed, options)
+    net = modules.build(generated, plan.seed)
+    start = _initial(net, given["weights"])
+    made_by = _made_by(generated, plan, recipe, data, start, options, group)
+    with contextlib.ExitStack() as stack:
+        run = _open(stack, plan, made_by, generated, group)
+        if run is not None and run.finished:
+            return _finished(run)
+        with bar(f"training {network.name}") as progress:
+            training = loop.Training(net, job, group, run, _Watch(progress, leads=group.leads))
+            try:
+                state = training.go()
+            except BaseException:
+                if run is not None:
+                    with contextlib.suppress(Problem):
+                        run.state("stopped")
+                raise
+        done = _finish(run, state, job)
+        if evaluating and data.test is not None:
+            _test(generated, run, state, job, done)
+        elif evaluating:
+            console.say_warning(f"{data.name} has no images to test with")
+        if run is not None:
+            _draw(run, state)
+            run.state("finished")
+        parallel.said_by_first(None)  # nobody leaves before the files are written
+    return done
+
+
+def _open(
+    stack: contextlib.ExitStack,
+    plan: Plan,
+    made_by: dict[str, Any],
+    generated: modules.Generated,
+    group: Group,
+) -> RunFolder | None:
+    """The run's folder for the first process; all end here if it cannot be opened."""
+    from regnetc_runtime.training import parallel, run_folder
+
+    run, problem = None, None
+    if group.leads:
+        try:
+            opened = run_folder.opened(plan.folder, made_by, generated.code, resume=plan.resume)
+            run = stack.enter_context(opened)
+        except Problem as e:
+            problem = e
+    finished = parallel.said_by_first("no" if problem else "yes")
+    if problem is not None:
+        raise problem
+    if finished == "no":
+        raise _FollowerError
+    return run
+
+
+class _FollowerError(Exception):
+    """The first process has said why all of them end."""
+
+
+@contextlib.contextmanager
+def _quiet_followers() -> Iterator[None]:
+    try:
+        yield
+    except _FollowerError:
+        sys.exit(console.PROBLEMS)
+
+
+def _options(given: dict[str, Any], target: Any) -> Options:
+    from regnetc_runtime.device import Precision
+    from regnetc_runtime.training.job import Options
+
+    return Options(
+        device=target,
+        precision=Precision(given["dtype"], given["channels_last"]),
+        compiled=given["compiled"],
+        deterministic=given["deterministic"],
+        threads=given["threads"] or 1,
+        workers=given["workers"],
+        parallel=given["parallel"],
+        save_s=60 * given["save_every"],
+        keep=given["keep"],
+        tensorboard=given["tensorboard"],
+    )
+
+
+def _initial(net: Any, path: Path | None) -> str | None:
+    """Load the weights to begin with; their SHA-256."""
+    if path is None:
+        return None
+    from regnetc_runtime import weights
+
+    loaded = weights.read(path)
+    for note in loaded.notes:
+        console.say_warning(f"{printable(str(path))}: {note}")
+    weights.load_into(net, loaded)
+    return loaded.digest
+
+
+def _made_by(
+    generated: modules.Generated,
+    plan: Plan,
+    recipe: Recipe,
+    data: Data,
+    start: str | None,
+    options: Options,
+    group: Group,
+) -> dict[str, Any]:
+    """What the manifest says of where a run comes from."""
+    from regnetc_runtime import device
+    from regnetc_runtime.training import run_folder
+
+    network = modules.resolved(generated)
+    how = options.facts(group.world)
+    return {
+        "name": plan.folder.name,
+        "network": ir.to_data(network),
+        "module": {"file": plan.file or generated.path.name, "sha256": generated.digest},
+        "recipe": recipe.to_json(),
+        "recipe_digest": recipe.digest,
+        "overrides": list(plan.overrides),
+        "data": {"place": plan.data, "kind": data.kind, "digest": data.digest, "classes": list(data.classes)},
+        "data_digest": data.digest,
+        "seed": plan.seed,
+        "weights": start,
+        "device": device.describe(options.device),
+        "precision": how["dtype"],
+        "how": how,
+        "versions": run_folder.versions(),
+        "command": ["regnetc", *sys.argv[1:]],
+    }  # fmt: skip
+
+
+def _finish(run: RunFolder | None, state: State, job: Job) -> dict[str, Any]:
+    """Write weights and metrics; what the command line says of the run."""
+    from regnetc_runtime.training import results
+    from regnetc_runtime.training.run_folder import METRICS
+
+    found = results.metrics(state, results.save_final(state, job, run))
+    if run is None:
+        return {}
+    run.write(METRICS, found)
+    return _said(run, found) | {"history": [e.to_json() for e in state.history]}
+
+
+def _finished(run: RunFolder) -> dict[str, Any]:
+    """What is said of a run that has come to its end before."""
+    import json
+
+    from regnetc_runtime import files
+    from regnetc_runtime.limits import RUN_MANIFEST_BYTES
+    from regnetc_runtime.training.run_folder import METRICS
+
+    console.say_warning(f"the run in {printable(str(run.root))} has come to its end before")
+    return _said(run, json.loads(files.read(run.root / METRICS, RUN_MANIFEST_BYTES)))
+
+
+def _said(run: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
+    return {"folder": str(run.root), "seed": run.manifest["seed"], **found}
+
+
+def _test(
+    generated: modules.Generated,
+    run: RunFolder | None,
+    state: State,
+    job: Job,
+    done: dict[str, Any],
+) -> None:
+    """The last look, at images that no training and no choice has seen; the manifest notes it."""
+    from regnetc_runtime.training import results, run_folder
+
+    part = job.data.test
+    if part is None:
+        return
+    with bar("evaluating") as progress:
+        tally = results.held_out(state, job, part, progress)
+    if run is None:
+        return
+    name = f"{job.data.name}, held-out test part"
+    seen = reports.found(tally, name, job.preprocess(), job.data.classes)
+    digests = {"module_digest": generated.digest, "weights_digest": done["weights"]["sha256"]}
+    reports.keep(run.root, seen, part, job.data, digests, job.name)
+    done["test"] = seen.to_json()
+    done["seen"] = seen
+    kept = {k: v for k, v in done.items() if k not in ("seen", "folder", "history")}
+    run.write(run_folder.METRICS, kept)
+    used = run.manifest.setdefault("test_split_used", [])
+    used.append(
+        {"weights": done["weights"]["sha256"], "data": job.data.digest,
+         "images": seen.accuracy.images, "top1": seen.accuracy.top1}
+    )  # fmt: skip
+
+
+def _draw(run: RunFolder, state: State) -> None:
+    """The curves, where matplotlib is."""
+    from regnetc_runtime import files
+    from regnetc_runtime.evaluation import pictures
+
+    try:
+        curve = pictures.Curve(run.root.name, [state.history])
+        files.write(run.root / "curves.png", pictures.of_training([curve], ".png"))
+    except Problem as e:
+        if e.name != "missing-package":
+            raise
+        console.say_warning(f"no curves: {e.message} ({e.help})")
+
+
+class _Watch:
+    """Tells the progress, and warns; only the first process speaks."""
+
+    def __init__(self, progress: Any, *, leads: bool) -> None:
+        self.progress, self.leads = progress, leads
+        self.said = ""
+
+    def step(self, done: int, total: int, text: str) -> None:
+        if self.leads:
+            self.progress(done, total, text)
+
+    def epoch(self, epoch: Epoch) -> None:
+        if self.leads:
+            self.progress(epoch.epoch, epoch.epochs, _epoch_text(epoch))
+
+    def note(self, text: str) -> None:
+        if self.leads:
+            console.say_warning(text)
+
+
+def _epoch_text(epoch: Epoch) -> str:
+    seen = "" if epoch.validation_top1 is None else f", validation {epoch.validation_top1:.1f}%"
+    return f"epoch {epoch.epoch}, loss {epoch.loss:.3f}{seen}, {epoch.images_per_s:,.0f} images/s"
+
+
+@contextlib.contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Compute with n threads inside."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _say_stopped(generated: modules.Generated, plan: Plan, number: int, step: int) -> None:
+    import signal
+
+    name = signal.Signals(number).name
+    console.say_error(
+        "stopped",
+        f"stopped by {'Ctrl-C' if name == 'SIGINT' else name} after {step:,} steps, which are saved",
+        help=f"regnetc run {printable(str(generated.path))} --train --resume -o {printable(str(plan.folder))}",
+    )
+
+
+def _say(generated: modules.Generated, runs: list[dict[str, Any]], given: dict[str, Any]) -> None:
+    """What came of the runs: on the screen, or as JSON."""
+    network = modules.resolved(generated)
+    if given["as_json"]:
+        said = [{k: v for k, v in run.items() if k != "seen"} for run in runs]
+        console.say_json(
+            {"name": network.name, "digest": generated.digest, "runs": said, **_spreads(runs)}
+        )
+        return
+    out = console.rich_console()
+    for run in runs:
+        seen = run.get("validation")
+        validation = "" if seen is None else f"; {seen['top1']:.2f}% of the validation part"
+        out.print(
+            f"{network.name}, seed {run['seed']}: {run['epochs']} epochs in {run['seconds']:.1f} s{validation}"
+        )
+        if run.get("seen") is not None:
+            reports.show(out, run["seen"])
+        out.print(f"wrote {printable(run['folder'])}/")
+    for what, spread in _spreads(runs).items():
+        out.print(
+            f"{what} top-1 over {len(runs)} seeds: {spread['mean']:.2f}% +- {spread['deviation']:.2f} "
+            f"({spread['least']:.2f} to {spread['most']:.2f})"
+        )
+
+
+def _spreads(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean and spread of validation and test over several runs."""
+    found = {}
+    for what in ("validation", "test"):
+        values = [run[what]["top1"] for run in runs if run.get(what)]
+        if len(values) > 1:
+            found[what] = {
+                "mean": statistics.mean(values), "deviation": statistics.stdev(values),
+                "least": min(values), "most": max(values),
+            }  # fmt: skip
+    return found

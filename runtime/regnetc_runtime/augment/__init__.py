@@ -1,0 +1,1 @@
+"""Images that are changed at random before a network learns from them."""

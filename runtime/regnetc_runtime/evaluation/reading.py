@@ -1,0 +1,57 @@
+"""A part of a data set to batches as a test sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from torch import Tensor
+
+from ..data import loader
+from ..data.bad import BadImages
+from ..data.batches import Batch
+from ..data.parts import Chunk, Part
+from ..preprocess import Preprocess
+
+EVALUATED = 256  # images at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Prepares an image (channels x H x W, uint8) without chance."""
+
+    preprocess: Preprocess
+
+    def __call__(self, pixels: Tensor, rng: np.random.Generator) -> Tensor:
+        return self.preprocess.fit(pixels, "an image")
+
+
+def read(
+    part: Part,
+    preprocess: Preprocess,
+    workers: int,
+    rank: int = 0,
+    world: int = 1,
+    *,
+    bad_share: float = 1.0,
+) -> Iterator[Batch]:
+    """All images of a part in order, or every `world`-th batch from `rank` on, not yet normalised.
+
+    Images that cannot be read are left out and named, up to a share of `bad_share`. Raises what
+    `loader.load` raises.
+    """
+    numbers = np.arange(len(part.labels))
+    chunks = (Chunk(0, s, numbers[s : s + EVALUATED]) for s in range(0, len(numbers), EVALUATED))
+    pixels = part.pixels
+    side = preprocess.crop if preprocess.crop == preprocess.resize else -1
+    as_it_is = pixels is not None and pixels.shape[-2:] == (side, side)
+    return loader.load(
+        part,
+        islice(chunks, rank, None, world),
+        None if as_it_is else Fit(preprocess),
+        seed=0,
+        workers=0 if pixels is not None else workers,
+        bad=BadImages(limit=bad_share, replace=False),
+    )
