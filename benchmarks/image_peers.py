@@ -6,7 +6,7 @@ import importlib
 import io
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from typing import Any
 
@@ -88,7 +88,8 @@ def crops() -> dict[str, Work]:
     if timm is not None:
         out["timm"] = _timm(None)
     if there("cv2") is not None:
-        out["OpenCV, without antialiasing"] = _opencv
+        out["OpenCV, without antialiasing"] = partial(_opencv, how="INTER_LINEAR")
+        out["OpenCV, means of areas"] = partial(_opencv, how="INTER_AREA")
     if there("albumentations") is not None:
         out["albumentations, without antialiasing"] = _albumentations()
     return out
@@ -147,14 +148,16 @@ def _pillow(data: bytes, k: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def _opencv(data: bytes, k: int) -> Tensor:
+def _opencv(data: bytes, k: int, how: str) -> Tensor:
     cv2 = there("cv2")
     rng = numpy_generator(0, "image", 0, k)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     high, wide = pixels.shape[:2]
     top, left, height, width = random_box(high, wide, SCALE, RATIO, rng)
     part = pixels[top : top + height, left : left + width]
-    part = cv2.cvtColor(cv2.resize(part, (SIDE, SIDE)), cv2.COLOR_BGR2RGB)
+    part = cv2.cvtColor(
+        cv2.resize(part, (SIDE, SIDE), interpolation=getattr(cv2, how)), cv2.COLOR_BGR2RGB
+    )
     return torch.from_numpy(cv2.flip(part, 1) if rng.random() < 0.5 else part).permute(2, 0, 1)
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from regnetc.diagnostics import SpecError
 from regnetc.program import UnreadableError
 from regnetc.recipes import find
 from regnetc.render import as_text
 from regnetc_runtime.training.recipe import Recipe
-from test_recipes import TOKENS
 
 BASE = """\
 recipe base {
@@ -133,19 +130,3 @@ def test_names_that_name_no_recipe(spec: Path) -> None:
 def test_a_file_comes_before_a_shipped_name(spec: Path) -> None:
     (spec.parent / "paper10").write_text(BASE)
     assert find("paper10").name == "base"
-
-
-# Any text.
-
-
-@settings(max_examples=150)
-@given(st.lists(st.sampled_from(TOKENS), max_size=25))
-def test_any_override_is_taken_or_refused(tokens: list[str]) -> None:
-    text = " ".join(tokens)
-    try:
-        found = find("smoke", [text])
-    except SpecError as e:
-        said = as_text(e.problems)
-        assert "--set:1:" in said
-    else:
-        assert Recipe.from_json(found.json).digest == found.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -354,7 +355,10 @@ def test_folders_that_do_not_fit(change: str, name: str, here: Path) -> None:
         (["--eval", "--data", "digits"], "usage"),
         (["--train"], "usage"),
         (["--train", "--data", "images"], "usage"),
-        (["--train", "--data", "images", "--recipe", "paper10", "--set", "batch=64"], "indivisible"),
+        (
+            ["--train", "--data", "images", "--recipe", "paper10", "--set", "batch=64"],
+            "indivisible",
+        ),
         (["--train", "--data", "digits"], "class-count"),
         (["--eval", "--data", "digits", "--weights", "small.safetensors"], "class-count"),
         (["--eval", "--data", "images", "--weights", "missing.pth"], "no-such-file"),
@@ -425,3 +429,79 @@ def test_the_python_face(here: Path) -> None:
     assert len(refused.value.problems) > 3
     with pytest.raises(package.UnreadableError):
         package.check_file("missing.regnet")
+
+
+def test_the_last_unfinished_run_goes_on(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = trained / "elsewhere"
+    folder.mkdir()
+    shutil.copy(trained / "digits.py", folder)
+    monkeypatch.chdir(folder)
+    train = ("run", "digits.py", "--train", "--data", "digits", "--set", "epochs=2", "--json")
+    first = regnetc(*train, "--resume", "--keep", "3", "--save-every", "0.001")
+    assert first.code == 0, first.err
+    (run,) = first.json["runs"]
+    assert run["folder"] == "runs/digits-1"
+    states = sorted((folder / "runs/digits-1/checkpoints").iterdir())
+    assert len(states) == 3
+    # As if it had been killed within the second epoch: the states before its end are left.
+    states[-1].unlink()
+    manifest = folder / "runs/digits-1/manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"state": "running"}))
+    again = regnetc(*train, "--resume")
+    assert again.code == 0, again.err
+    assert again.json["runs"][0]["weights"] == run["weights"]
+    assert again.json["runs"][0]["folder"] == "runs/digits-1"
+    log = [
+        json.loads(line) for line in (folder / "runs/digits-1/log.jsonl").read_text().splitlines()
+    ]
+    assert [e["epoch"] for e in log if e["event"] == "epoch"] == [1, 2]
+    assert regnetc(*train, "--resume").json["runs"][0]["folder"] == "runs/digits-2"
+
+
+def test_tensorboard_reads_what_was_logged(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    ran = regnetc(
+        "run", trained / "digits.py", "--train", "--data", "digits", "--set", "epochs=2", "--tensorboard",
+        "--channels-last", "-o", trained / "events-run",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(trained / "events-run/events")).Reload()
+    log = [json.loads(line) for line in (trained / "events-run/log.jsonl").read_text().splitlines()]
+    epochs = [e for e in log if e["event"] == "epoch"]
+    seen = found.Scalars("epoch/validation_top1")
+    assert [s.step for s in seen] == [e["step"] for e in epochs]
+    assert [s.value for s in seen] == pytest.approx([e["validation_top1"] for e in epochs])
+
+
+def test_common_corruptions_are_an_option(here: Path) -> None:
+    ran = evaluate("--corruptions", "--json", "--workers", "0")
+    assert ran.code == 0, ran.err
+    robust = ran.json["accuracy"]["corruptions"]
+    assert len(robust["top1"]) == 12
+    assert all(len(row) == 5 for row in robust["top1"].values())
+    assert "mean corruption error" in evaluate("--corruptions").out
+
+
+def test_training_begins_with_weights_and_notes_it(trained: Path) -> None:
+    train = ("run", trained / "digits.py", "--train", "--data", "digits", "--set", "epochs=1")
+    weights = trained / "run/weights.safetensors"
+    ran = regnetc(*train, "--weights", weights, "-o", trained / "tuned", "--json")
+    assert ran.code == 0, ran.err
+    fresh = regnetc(*train, "-o", trained / "fresh", "--json")
+    assert ran.json["runs"][0]["loss"] < fresh.json["runs"][0]["loss"]
+    manifest = json.loads((trained / "tuned/manifest.json").read_text())
+    assert manifest["weights"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert "error[cannot-rerun]" in regnetc("rerun", trained / "tuned").err
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, within torch.compile
+def test_a_compiled_network_trains(trained: Path) -> None:
+    ran = regnetc(
+        "run", trained / "digits.py", "--train", "--data", "digits", "--set", "epochs=1",
+        "--compile", "--deterministic", "-o", trained / "compiled", "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    first = json.loads((trained / "run/log.jsonl").read_text().split("\n")[0])
+    assert ran.json["runs"][0]["loss"] == pytest.approx(first["loss"], rel=0.2)

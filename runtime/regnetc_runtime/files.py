@@ -77,6 +77,7 @@ def append(path: Path, data: bytes) -> None:
             before = os.fstat(fd).st_size
             try:
                 _write_all(fd, data)
+                os.fsync(fd)
             except OSError:
                 os.ftruncate(fd, before)  # a full disk leaves no half line
                 raise
@@ -86,27 +87,52 @@ def append(path: Path, data: bytes) -> None:
         raise _cannot_write(path, _reason(e)) from e
 
 
+_locks: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def _let_go() -> None:
+    """A child that was forked holds no lock, or a lock would outlive the process that took it."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Hold a file as a lock; False where another process holds it. Raises `cannot-write`.
 
     The lock ends with the process, however that ends. The file stays, and holds the process's number.
     """
+    fd, mine = _lock(path)
+    try:
+        yield mine
+    finally:
+        if fd in _locks:  # not in a child
+            _locks.discard(fd)
+            os.close(fd)
+
+
+def _lock(path: Path) -> tuple[int, bool]:
+    """The descriptor of a file, and whether this process holds it as a lock now."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except (OSError, ValueError) as e:
-        raise _cannot_write(path, _reason(e)) from e
-    try:
+        _locks.add(fd)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        yield True
-    finally:
-        os.close(fd)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            return fd, False
+        except BaseException:
+            _locks.discard(fd)
+            os.close(fd)
+            raise
+        return fd, True
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
 
 
 def sweep(folder: Path) -> None:

@@ -45,7 +45,7 @@ _HELP = {
     "show": "Show a network, or what is known of it on the way there.",
     "explain": "Show how each width and depth came about.",
     "fmt": "Lay out specs in the one layout.",
-    "diff": "Compare two networks or spaces by meaning.",
+    "diff": "Compare two networks, spaces or recipes by meaning.",
     "space": "Say what a design space is: its size, and what refuses the rest.",
     "sample": "Draw distinct networks from a space.",
     "plot": "Draw networks against their lines, and populations.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,7 +107,7 @@ def _look(
     from regnetc_runtime.evaluation import accuracy, reading, robustness
     from regnetc_runtime.training import run_folder
 
-    path, run = _weights_file(given["weights"])
+    path, run = modules.weights_file(given["weights"])
     loaded = weights.read(path)
     for note in loaded.notes:
         console.say_warning(f"{printable(str(path))}: {note}")
@@ -147,20 +146,6 @@ def _look(
             run, weights=loaded.digest, data=data.digest, images=seen.accuracy.images, top1=seen.accuracy.top1
         )  # fmt: skip
     return seen
-
-
-def _weights_file(path: Path) -> tuple[Path, Path | None]:
-    """The file of the weights, and the run whose folder it was named by."""
-    from regnetc_runtime.training.run_folder import MANIFEST, WEIGHTS
-
-    if not (path / MANIFEST).is_file():
-        return path, None
-    if not (path / WEIGHTS).is_file():
-        raise Problem(
-            "unfinished-run", f"the run in {printable(str(path))} has not come to its end",
-            help="`regnetc run ... --train --resume -o RUN` goes on with it; best.safetensors may be there",
-        )  # fmt: skip
-    return path / WEIGHTS, path
 
 
 def _report(

@@ -89,3 +89,17 @@ def resolved(generated: Generated) -> Network:
             "not-generated", message, help="only a file that regnetc wrote can be evaluated"
         )
     return generated.network
+
+
+def weights_file(path: Path) -> tuple[Path, Path | None]:
+    """The file of the weights, and the run whose folder it was named by."""
+    from regnetc_runtime.training.run_folder import MANIFEST, WEIGHTS
+
+    if not (path / MANIFEST).is_file():
+        return path, None
+    if not (path / WEIGHTS).is_file():
+        raise Problem(
+            "unfinished-run", f"the run in {printable(str(path))} has not come to its end",
+            help="`regnetc run ... --train --resume -o RUN` goes on with it; best.safetensors may be there",
+        )  # fmt: skip
+    return path / WEIGHTS, path

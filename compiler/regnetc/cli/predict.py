@@ -55,7 +55,7 @@ def command(file: Path, images: tuple[Path, ...], **given: Any) -> None:
 
     target = device.pick(given["device"])
     net = modules.build(generated)
-    loaded = weights.read(given["weights"])
+    loaded = weights.read(modules.weights_file(given["weights"])[0])
     weights.load_into(net, loaded)
     prepare = preprocessing.chosen(network, loaded, given)
     names = _names(given["class_names"]) if given["class_names"] is not None else None

@@ -30,7 +30,13 @@ _KEPT_EVERY_S = 10.0
 @click.option(
     "-n", "wanted", type=click.IntRange(1, 1_000_000), required=True, help="How many networks."
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the draws.",
+)
 @click.option(
     "-o", "--out", "folder", type=click.Path(file_okay=False, path_type=Path), required=True,
     help="Folder of the population.",

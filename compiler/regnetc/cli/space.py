@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Candidates to look at.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the draws.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def command(target: str, draws: int, seed: int, as_json: bool) -> None:
     """Say what a space is: its size, how much of it survives and what refuses the rest.

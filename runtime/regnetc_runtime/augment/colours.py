@@ -33,10 +33,10 @@ def jittered(images: Tensor, factors: Tensor) -> Tensor:
     bright, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
     images = (images * bright).clamp_(0, 255)
     mean = grey(images).mean((1, 2, 3), keepdim=True)
-    images = mean.lerp(images, contrast).clamp_(0, 255)
+    images.lerp_(mean, 1 - contrast).clamp_(0, 255)
     if images.shape[1] == 1:
         return images
-    return grey(images).lerp(images, saturation).clamp_(0, 255)
+    return images.lerp_(grey(images), 1 - saturation).clamp_(0, 255)
 
 
 def grey(images: Tensor) -> Tensor:

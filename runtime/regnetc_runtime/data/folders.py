@@ -86,11 +86,11 @@ def scan(root: Path) -> ImageFolder:
     """
     try:
         classes, links = _class_folders(root)
-        listed: list[list[tuple[bytes, int]]] = []
+        listed: list[tuple[Names, np.ndarray]] = []
         count = 0
         for name in classes:
-            listed.append(_images(root / name))
-            count += len(listed[-1])
+            listed.append(_images(root, name))
+            count += len(listed[-1][0])
             if count > DATA_FILES:
                 raise Problem("too-large", f"{printable(root)} has more than {DATA_FILES:,} images")
     except (FileNotFoundError, NotADirectoryError) as e:
@@ -107,24 +107,18 @@ def scan(root: Path) -> ImageFolder:
 
 
 def _folder(
-    root: Path, classes: list[str], listed: list[list[tuple[bytes, int]]], links: list[str]
+    root: Path, classes: list[str], listed: list[tuple[Names, np.ndarray]], links: list[str]
 ) -> ImageFolder:
     notes = [f"links to folders are not followed: {some(links)}"] if links else []
-    empty = [name for name, images in zip(classes, listed, strict=True) if not images]
+    empty = [name for name, (images, _) in zip(classes, listed, strict=True) if not len(images)]
     if empty:
         notes.append(f"classes without images ({len(empty):,}): {some(empty)}")
-    counts = [len(images) for images in listed]
-    inside = (
-        os.fsencode(c) + b"/" + name
-        for c, of in zip(classes, listed, strict=True)
-        for name, _ in of
-    )
     return ImageFolder(
         root,
         tuple(classes),
-        Names.joined(list(inside)),
-        np.repeat(np.arange(len(classes)), counts),
-        np.array([size for of in listed for _, size in of], np.int64),
+        Names.chained([names for names, _ in listed]),
+        np.repeat(np.arange(len(classes)), [len(names) for names, _ in listed]),
+        np.concatenate([sizes for _, sizes in listed]),
         tuple(notes),
     )
 
@@ -209,11 +203,13 @@ def _class_folders(root: Path) -> tuple[list[str], list[str]]:
     return classes, links
 
 
-def _images(folder: Path) -> list[tuple[bytes, int]]:
-    """Names and sizes of the images in a folder, in order of the names."""
-    with os.scandir(folder) as entries:
+def _images(root: Path, name: str) -> tuple[Names, np.ndarray]:
+    """Paths within `root` and sizes (int64) of the images of a class, in order of the names."""
+    with os.scandir(root / name) as entries:
         found = [(e.name, e.stat().st_size) for e in entries if is_image(e.name) and e.is_file()]
-    return [(os.fsencode(name), size) for name, size in sorted(found)]
+    found.sort()
+    sizes = np.array([size for _, size in found], np.int64)
+    return Names.of(f"{name}/{image}" for image, _ in found), sizes
 
 
 def is_image(name: str) -> bool:
