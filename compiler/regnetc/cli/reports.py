@@ -101,9 +101,9 @@ def described(p: Preprocess) -> str:
 
 def keep(
     folder: Path, result: Found, part: Part, data: Data, digests: dict[str, str], network: str
-) -> list[Path]:
-    """Write the report, the predictions and, where matplotlib is, the pictures; what was written."""
-    from regnetc_runtime.evaluation import metrics, predictions
+) -> None:
+    """Write the report, the predictions and, where matplotlib is, the pictures."""
+    from regnetc_runtime.evaluation import metrics
 
     files.make_folder(folder)
     seen, right = metrics.per_class(result.scores)
@@ -114,36 +114,46 @@ def keep(
         ],
         "most_confused": [asdict(p) for p in metrics.most_confused(result.scores)],
     }
-    written = [folder / REPORT, folder / predictions.FILES["test"]]
-    files.write(written[0], (json.dumps(report, indent=2) + "\n").encode())
+    files.write(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
+    keep_predictions(folder, "test", result.scores, result.preprocess, part, data, digests, network)
+    _pictures(folder, result)
+
+
+def keep_predictions(
+    folder: Path,
+    name: str,
+    scores: Scores,
+    preprocess: Preprocess,
+    part: Part,
+    data: Data,
+    digests: dict[str, str],
+    network: str,
+) -> None:
+    """Write what the network said of each image of a part, `test` or `validation`."""
+    from regnetc_runtime.evaluation import predictions
+
     about = predictions.About(
-        network=network, data=data.name, part="test", data_digest=data.digest,
-        preprocess=result.preprocess.to_json(), **digests,
+        network=network, data=data.name, part=name, data_digest=data.digest,
+        preprocess=preprocess.to_json(), **digests,
     )  # fmt: skip
-    predictions.save(
-        written[1], predictions.of_scores(result.scores, part.name, data.classes, about)
-    )
-    return written + _pictures(folder, result)
+    found = predictions.of_scores(scores, part.name, data.classes, about)
+    predictions.save(folder / predictions.FILES[name], found)
 
 
-def _pictures(folder: Path, result: Found) -> list[Path]:
+def _pictures(folder: Path, result: Found) -> None:
     from regnetc_runtime.evaluation import metrics, pictures
 
-    drawn = []
     try:
         if result.scores.classes <= MATRIX_CLASSES:
             matrix = metrics.confusion(result.scores)
             picture = pictures.of_confusion(matrix, result.classes, ".png")
             files.write(folder / CONFUSION, picture)
-            drawn.append(folder / CONFUSION)
         picture = pictures.of_reliability(metrics.reliability(result.scores), ".png")
         files.write(folder / RELIABILITY, picture)
-        drawn.append(folder / RELIABILITY)
     except Problem as e:
         if e.name != "missing-package":
             raise
         console.say_warning(f"no pictures: {e.message} ({e.help})")
-    return drawn
 
 
 def _show_robustness(out: Any, robust: Robustness) -> None:

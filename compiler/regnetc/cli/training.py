@@ -213,7 +213,7 @@ def _run(
                     with contextlib.suppress(Problem):
                         run.state("stopped")
                 raise
-        done = _finish(run, state, job)
+        done = _finish(generated, run, state, job)
         if evaluating and data.test is not None:
             _test(generated, run, state, job, done)
         elif evaluating:
@@ -327,14 +327,33 @@ def _made_by(
     }  # fmt: skip
 
 
-def _finish(run: RunFolder | None, state: State, job: Job) -> dict[str, Any]:
-    """Write weights and metrics; what the command line says of the run."""
+def _finish(
+    generated: modules.Generated, run: RunFolder | None, state: State, job: Job
+) -> dict[str, Any]:
+    """Write weights, metrics, and what they say of the images kept back; what there is to say."""
     from regnetc_runtime.training import results
     from regnetc_runtime.training.run_folder import METRICS
 
     found = results.metrics(state, results.save_final(state, job, run))
+    _, kept = job.parts()
+    tally = results.held_out(state, job, kept) if len(kept.labels) else None
     if run is None:
         return {}
+    if tally is not None:
+        digests = {
+            "module_digest": generated.digest,
+            "weights_digest": found["weights"]["sha256"],
+        }
+        reports.keep_predictions(
+            run.root,
+            "validation",
+            tally.scores(),
+            job.preprocess(),
+            kept,
+            job.data,
+            digests,
+            job.name,
+        )
     run.write(METRICS, found)
     return _said(run, found) | {"history": [e.to_json() for e in state.history]}
 

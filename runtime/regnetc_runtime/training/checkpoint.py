@@ -1,7 +1,7 @@
 """The state of a training to a file and back. A file says in its name what it holds, and is whole.
 
 `STEP-DIGEST.safetensors` has the first half of its SHA-256 for its digest: a file that was changed or
-damaged is not taken. Nothing in it is code.
+damaged is not taken. Nothing in it is code: what is no tensor is JSON, as bytes in the tensor `facts`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import files, safetensors_file
 from ..limits import RUN_CHECKPOINT_BYTES
-from ..problems import Problem
+from ..problems import Problem, printable
 
 _NAME = re.compile(r"([0-9]{10})-([0-9a-f]{32})\.safetensors")
+_FACTS = "facts"  # the header would be too small for those of thousands of epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,16 @@ class Checkpoint:
 
 
 def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write the state after so many steps, and remove all but the last `keep`. Raises `cannot-write`."""
-    data = safetensors_file.encode(checkpoint.tensors, {"state": json.dumps(checkpoint.facts)})
+    """Write the state after so many steps, and leave `keep` up to that step; no later one goes.
+
+    Raises `cannot-write`.
+    """
+    facts = torch.frombuffer(bytearray(json.dumps(checkpoint.facts).encode()), dtype=torch.uint8)
+    data = safetensors_file.encode({**checkpoint.tensors, _FACTS: facts}, {})
     path = folder / f"{step:010}-{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
     files.write(path, data)
-    for old in _saved(folder)[keep:]:
+    before = [p for p in _saved(folder) if _step(p) <= step and p != path]
+    for old in before[keep - 1 :]:
         files.remove(old)
     return path
 
@@ -52,8 +59,16 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def _saved(folder: Path) -> list[Path]:
-    """The files of states, the last step first."""
-    return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+    """The files of states, the last step first. Raises `cannot-read`."""
+    try:
+        return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+    except OSError as e:
+        why = f"{printable(folder)} cannot be read: {printable(e.strerror)}"
+        raise Problem("cannot-read", why) from e
+
+
+def _step(path: Path) -> int:
+    return int(path.name[:10])
 
 
 def _read(path: Path) -> Checkpoint:
@@ -61,9 +76,11 @@ def _read(path: Path) -> Checkpoint:
     data = files.read(path, RUN_CHECKPOINT_BYTES)
     if hashlib.sha256(data).hexdigest()[:32] != path.stem.partition("-")[2]:
         raise Problem("bad-weights", f"{path.name} does not hold what its name says")
-    tensors, meta = safetensors_file.parse(data, path.name)
+    tensors, _ = safetensors_file.parse(data, path.name)
     try:
-        facts = json.loads(meta["state"])
-    except (KeyError, ValueError) as e:
+        facts = json.loads(tensors.pop(_FACTS).numpy().tobytes())
+    except (KeyError, ValueError, TypeError, RecursionError) as e:
         raise Problem("bad-weights", f"{path.name} holds no state") from e
+    if not isinstance(facts, dict) or facts.get("step") != _step(path):
+        raise Problem("bad-weights", f"{path.name} does not hold the state of its step")
     return Checkpoint(tensors, facts)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,8 +79,8 @@ class RunFolder:
     def rewind_log(self, step: int) -> None:
         """Drop from the log what was said after so many steps; it will be said again."""
         path = self.root / LOG
-        if path.exists():
-            kept = [e for e in read_log(path) if e.get("step", 0) <= step]
+        if _is_there(path):
+            kept = [e for e in read_log(path) if _step_of(e) <= step]
             files.write(path, b"".join((json.dumps(e) + "\n").encode() for e in kept))
 
     def save(self, step: int, state: Checkpoint, keep: int) -> None:
@@ -105,8 +106,7 @@ def opened(
     """
     made_by = json.loads(_json(made_by))  # as it will be read again
     files.make_folder(root)
-    begun = (root / MANIFEST).exists()
-    if not begun:
+    if not begun(root):
         _refuse_strangers(root)
     with files.locked(root / LOCK) as mine:
         if not mine:
@@ -116,11 +116,17 @@ def opened(
                 help="wait for it, or name another folder with -o",
             )
         files.sweep(root)
-        if begun and not resume:
+        again = begun(root)  # perhaps by a process that has just ended
+        if again and not resume:
             raise _exists(root)
-        run = _again(root, made_by) if begun else _new(root, made_by, module)
+        run = _again(root, made_by) if again else _new(root, made_by, module)
         files.sweep(root / CHECKPOINTS)
         yield run
+
+
+def begun(root: Path) -> bool:
+    """Whether a folder says that it is one of a run. Raises `not-a-run` where that cannot be seen."""
+    return _is_there(root / MANIFEST)
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -201,16 +207,41 @@ def _again(root: Path, made_by: dict[str, Any]) -> RunFolder:
         )
     files.make_folder(root / CHECKPOINTS)
     run = RunFolder(root, manifest, [])
-    last = {**manifest, **(manifest.get("continued") or [{}])[-1]}
+    continued = _continued(run)
+    last = {**manifest, **(continued[-1] if continued else {})}
     other = [d for what in BITS for d in _differences(what, last, made_by)]
-    if manifest.get("state") != "finished":
+    if not run.finished:
         if other:
             run.notes.append(
                 f"the last bits may differ from one uninterrupted run: {'; '.join(other)}"
             )
-            manifest["continued"].append({what: made_by[what] for what in BITS})
+            continued.append({what: made_by[what] for what in BITS})
         run.state("running")
     return run
+
+
+def _continued(run: RunFolder) -> list[dict[str, Any]]:
+    """What has computed the run since it began, in its manifest. Raises `not-a-run` for anything else."""
+    found = run.manifest.setdefault("continued", [])
+    if not isinstance(found, list) or not all(isinstance(c, dict) for c in found):
+        raise _not_a_run(run.root, "its manifest does not say how it was continued")
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as e:
+        raise _not_a_run(path.parent, printable(e)) from e
+    return True
+
+
+def _step_of(entry: Mapping[str, Any]) -> float:
+    """The step of a line of the log; none is that of a line that says something else."""
+    step = entry.get("step")
+    return step if isinstance(step, int | float) else math.inf
 
 
 def _differences(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -228,7 +259,7 @@ def _differences(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> l
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, dict) and "arguments" in value:
+    if isinstance(value, dict) and isinstance(value.get("arguments"), dict):
         inside = ", ".join(f"{k} = {v}" for k, v in value["arguments"].items())
         return printable(f"{value.get('name')}({inside})", 120)
     return printable("none" if value is None else value, 60)
@@ -236,8 +267,12 @@ def _shown(value: object) -> str:
 
 def _refuse_strangers(root: Path) -> None:
     """A folder that holds something else stays as it is."""
-    others = [p.name for p in root.iterdir() if p.name not in (LOCK, MODULE, CHECKPOINTS)]
-    others = [n for n in others if not n.startswith(".regnetc-")]
+    try:
+        found = [p.name for p in root.iterdir()]
+    except OSError as e:
+        raise _not_a_run(root, printable(e.strerror)) from e
+    ours = (LOCK, MODULE, CHECKPOINTS)
+    others = [n for n in found if n not in ours and not n.startswith(".regnetc-")]
     if others:
         raise Problem(
             "not-a-run",

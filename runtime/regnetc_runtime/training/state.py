@@ -6,7 +6,7 @@ Chance is not part of it (chance.py), nor is the position in the data: both foll
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -79,20 +79,33 @@ class State:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Be as `save` found it. Raises `changed-run` for the state of another network or recipe."""
-        self._make_room(checkpoint)
+        try:
+            self._make_room(checkpoint)
+            self._fill(checkpoint)
+            facts = checkpoint.facts
+            self.step, self.split = _count(facts["step"]), _count(facts["split"])
+            self.history = [_epoch(e) for e in facts["history"]]
+            self.unreadable = [str(name) for name in facts["unreadable"]]
+            if facts["scaler"]:
+                self.scaler.load_state_dict(facts["scaler"])
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            raise Problem(
+                "changed-run",
+                f"the state after {checkpoint.facts.get('step')} steps is that of another training",
+                help="remove its file from checkpoints/, or begin a new run in another folder with -o",
+            ) from e
+
+    def _fill(self, checkpoint: Checkpoint) -> None:
+        """Take the tensors over. Raises ValueError where they are not those of this training."""
         ours = dict(self._tensors())
-        if ours.keys() != checkpoint.tensors.keys() or any(
-            t.shape != checkpoint.tensors[n].shape for n, t in ours.items()
-        ):
-            raise Problem("changed-run", "the state that was saved is that of another training")
+        if ours.keys() != checkpoint.tensors.keys():
+            raise ValueError("other tensors")
+        for name, tensor in ours.items():
+            value = checkpoint.tensors[name]
+            if (value.shape, value.dtype) != (tensor.shape, tensor.dtype):
+                raise ValueError(f"another {name}")
         for name, tensor in ours.items():
             parallel.fill(tensor, checkpoint.tensors[name])
-        facts = checkpoint.facts
-        self.step, self.split = facts["step"], facts["split"]
-        self.history = [Epoch(**e) for e in facts["history"]]
-        self.unreadable = list(facts["unreadable"])
-        if facts["scaler"]:
-            self.scaler.load_state_dict(facts["scaler"])
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield "sums", self.sums
@@ -113,6 +126,24 @@ class State:
             prefix = f"optimizer.{name}/"
             for key, value in checkpoint.tensors.items():
                 if key.startswith(prefix):
-                    like = parameter.detach() if value.shape == parameter.shape else value
+                    # What is not as large as the parameter is a count of steps.
+                    like = value if value.ndim == 0 < parameter.ndim else parameter.detach()
                     place = torch.zeros_like(like)
                     self.optimizer.state[parameter][key.removeprefix(prefix)] = place
+
+
+def _count(found: object) -> int:
+    if type(found) is not int or found < 0:
+        raise ValueError("no count")
+    return found
+
+
+def _epoch(found: Any) -> Epoch:
+    """An epoch as `Epoch.to_json` gave it. Raises TypeError and ValueError for anything else."""
+    epoch = Epoch(**found)
+    for f in fields(Epoch):
+        value = getattr(epoch, f.name)
+        missing = value is None and "None" in str(f.type)
+        if not missing and type(value) is not int and type(value) is not float:
+            raise ValueError(f"no {f.name}")
+    return epoch
