@@ -205,7 +205,7 @@ class Brightness(nn.Module):
 
 
 def test_a_network_is_judged_under_every_corruption() -> None:
-    images = digits.load(32).test.images[:40]
+    images = digits.load(32)[1].images[:40]
     means = images.mean(dim=(1, 2, 3))
     plain = Preprocess(32, 32, (float(means.median()) / 255,), (1.0,), channels=1)
     labels = (means > means.median()).long()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_batches import in_batches
 from regnetc_runtime.data import digits
 from regnetc_runtime.data.batches import Batch
 from regnetc_runtime.device import Precision
@@ -99,9 +100,9 @@ def test_precision_and_layout(net: nn.Module) -> None:
 
 
 def test_one_pass_keeps_a_row_of_each_image(net: nn.Module) -> None:
-    test = digits.load(32).test
+    _, test = digits.load(32)
     grey = digits.preprocess(32)
-    tally = classify(net, test.batches(100), grey, CPU, Precision())
+    tally = classify(net, in_batches(test, 100), grey, CPU, Precision())
     scores = tally.scores()
     with torch.inference_mode():
         logits = net.eval()(grey.normalise(test.images))
@@ -119,7 +120,7 @@ def test_one_pass_keeps_a_row_of_each_image(net: nn.Module) -> None:
     assert found.top1 == pytest.approx(
         100 * float((logits.argmax(1) == test.labels).float().mean())
     )
-    again = evaluate(net, test.batches(7), grey, CPU, Precision(), data="digits")
+    again = evaluate(net, in_batches(test, 7), grey, CPU, Precision(), data="digits")
     assert (again.images, again.top1, again.top5) == (found.images, found.top1, found.top5)
     assert again.loss == pytest.approx(found.loss)
 

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 from regnetc_runtime.data import folders
 from regnetc_runtime.data.batches import check_classes
@@ -32,10 +31,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def files(found: folders.ImageFolder) -> list[tuple[str, int]]:
+    """Each image's path with its class index."""
+    return list(zip(found.names, found.labels.tolist(), strict=True))
+
+
 def test_the_order(root: Path) -> None:
     found = folders.scan(root)
     assert found.classes == ("a", "b")
-    assert [(p.name, i) for p, i in found.files] == [
+    assert [(Path(p).name, i) for p, i in files(found)] == [
         ("y.webp", 0),
         ("z.jpeg", 0),
         ("1.JPG", 1),
@@ -55,14 +59,13 @@ def test_odd_entries(root: Path) -> None:
     put(root / os.fsdecode(b"d\xff") / os.fsdecode(b"\xe9.png"))
     found = folders.scan(root)
     assert found.classes == ("a", "b", "c", "d\udcff")
-    assert [p.name for p, i in found.files if i == 0] == ["linked.png", "y.webp", "z.jpeg"]
-    assert [i for _, i in found.files].count(3) == 1
+    assert [Path(p).name for p, i in files(found) if i == 0] == ["linked.png", "y.webp", "z.jpeg"]
+    assert [i for _, i in files(found)].count(3) == 1
     assert found.notes == (
         "links to folders are not followed: again",
         "classes without images (1): c",
     )
-    (batch,) = folders.batches(found, SMALL, 100, 2)
-    assert len(batch.labels) == 7
+    assert len(found.labels) == 7
 
 
 @pytest.mark.parametrize(
@@ -107,37 +110,6 @@ def test_limits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folders.scan(root)
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 100])
-@pytest.mark.parametrize("workers", [1, 3])
-def test_batches(root: Path, size: int, workers: int) -> None:
-    found = folders.scan(root)
-    all_batches = list(folders.batches(found, SMALL, size, workers))
-    assert [len(b.labels) for b in all_batches[:-1]] == [size] * (len(all_batches) - 1)
-    pixels = torch.cat([b.images for b in all_batches])
-    assert pixels.dtype is torch.uint8
-    assert pixels.shape == (5, 3, 8, 8)
-    assert pixels[:, 0, 0, 0].tolist() == [150, 100, 200, 50, 0]
-    assert torch.cat([b.labels for b in all_batches]).tolist() == [0, 0, 1, 1, 1]
-
-
-def test_a_broken_image_stops_or_is_named(root: Path) -> None:
-    (root / "a" / "y.webp").write_bytes(b"broken")
-    found = folders.scan(root)
-    with pytest.raises(Problem, match=r"y\.webp") as e:
-        list(folders.batches(found, SMALL, 2, 2))
-    assert e.value.name == "bad-image"
-    first, *rest = folders.batches(found, SMALL, 1, 2, skip_bad=True)
-    assert first.images.shape == (0, 3, 8, 8)
-    assert first.unreadable == (str(root / "a" / "y.webp"),)
-    assert sum(len(b.labels) for b in rest) == 4
-
-
-def test_stopping_early_stops_the_workers(root: Path) -> None:
-    batches = folders.batches(folders.scan(root), SMALL, 1, 2)
-    next(iter(batches))
-    batches.close()  # type: ignore[attr-defined]
-
-
 def test_class_counts_name_both_numbers() -> None:
     check_classes("x", 10, 10)
     with pytest.raises(Problem) as e:
@@ -150,7 +122,7 @@ def test_a_part_reads_what_was_listed(root: Path) -> None:
     found = folders.scan(root)
     part = folders.FolderPart(found, 1)
     assert part.labels.tolist() == [0, 0, 1, 1, 1]
-    assert found.sizes.tolist() == [p.stat().st_size for p, _ in found.files]
+    assert found.sizes.tolist() == [part.path(i).stat().st_size for i in range(5)]
     assert part.name(3) == str(root / "b" / "10.PNG")
     assert part.image(3).shape == (1, 10, 12)
     assert part.image(3).float().mean() == 50

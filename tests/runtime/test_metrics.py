@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from in_batches import in_batches
 from regnetc_runtime.data import digits
 from regnetc_runtime.device import Precision
 from regnetc_runtime.evaluation.accuracy import Tally, classify
@@ -35,8 +36,8 @@ from torch import Tensor, nn
 @pytest.fixture
 def seen(net: nn.Module) -> tuple[Scores, Tensor]:
     """Scores of a network that has hardly learnt digits, and all its probabilities (float64)."""
-    data, grey = digits.load(32), digits.preprocess(32)
-    images, labels = grey.normalise(data.train.images), data.train.labels
+    (train, test), grey = digits.load(32), digits.preprocess(32)
+    images, labels = grey.normalise(train.images), train.labels
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     for some in order.tensor_split(25):
@@ -44,9 +45,9 @@ def seen(net: nn.Module) -> tuple[Scores, Tensor]:
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-    tally = classify(net, data.test.batches(128), grey, torch.device("cpu"), Precision())
+    tally = classify(net, in_batches(test, 128), grey, torch.device("cpu"), Precision())
     with torch.inference_mode():
-        logits = net.eval()(grey.normalise(data.test.images))
+        logits = net.eval()(grey.normalise(test.images))
     return tally.scores(), logits.double().softmax(1)
 
 

@@ -23,7 +23,7 @@ def save(folder: Path, pixels: torch.Tensor, name: str, mode: str = "L") -> Path
 
 def learn(net: nn.Module, epochs: int) -> None:
     """Teach a network digits, well enough to tell most of them."""
-    part = digits.load(32).train
+    part, _ = digits.load(32)
     images, labels = digits.preprocess(32).normalise(part.images), part.labels
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     order = torch.Generator().manual_seed(0)
@@ -38,7 +38,7 @@ def learn(net: nn.Module, epochs: int) -> None:
 
 def test_digits_in_files_of_every_kind(net: nn.Module, tmp_path: Path) -> None:
     learn(net, epochs=4)
-    test = digits.load(64).test
+    _, test = digits.load(64)
     chosen = range(0, 359, 9)
     names = ["x.png", "x.jpg", "x.webp", "x.bmp"]
     paths = [

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_batches import in_batches
 from regnetc_runtime import safetensors_file
 from regnetc_runtime.data import digits
 from regnetc_runtime.device import Precision
@@ -45,7 +46,7 @@ def refused(data: bytes) -> str:
 def test_a_file_holds_everything(net: nn.Module, tmp_path: Path) -> None:
     tally = classify(
         net,
-        digits.load(32).test.batches(99),
+        in_batches(digits.load(32)[1], 99),
         digits.preprocess(32),
         torch.device("cpu"),
         Precision(),

@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 handwritten digits, split for good into training, validation and test.
+"""scikit-learn's 1,797 handwritten digits, split for good into some to train with and some held out.
 
 Real 8 x 8 scans of ink on paper, ten classes, shipped with the package: nothing is downloaded.
 Ink is light on a dark ground.
@@ -6,7 +6,6 @@ Ink is light on a dark ground.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,14 +14,13 @@ from torch.nn.functional import interpolate
 
 from ..preprocess import Preprocess
 from ..problems import require
-from .batches import Batch
 from .memory import MemoryPart, digest_of, in_channels
 from .parts import Data
 
 CLASSES = 10
 BRIGHTEST = 16  # of the values in scikit-learn's images
 SPLIT_SEED = 1797
-TEST, VALIDATION = 0.2, 0.1  # of every class
+TEST = 0.2  # of every class
 MEAN, STD = 0.3, 0.35  # of the training images, rounded
 
 
@@ -33,24 +31,9 @@ class Split:
     images: Tensor
     labels: Tensor
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order."""
-        for start in range(0, len(self.labels), size):
-            chosen = slice(start, start + size)
-            yield Batch(self.images[chosen], self.labels[chosen])
 
-
-@dataclass(frozen=True, slots=True)
-class Digits:
-    """The three parts. `test` is for a final evaluation only; nothing is chosen by it."""
-
-    train: Split
-    validation: Split
-    test: Split
-
-
-def load(side: int) -> Digits:
-    """All digits, enlarged to `side` pixels without new edges (bilinear).
+def load(side: int) -> tuple[Split, Split]:
+    """All digits, enlarged to `side` pixels without new edges (bilinear): to train, and held out.
 
     The same image is in the same part on every machine. Raises `missing-package`.
     """
@@ -58,8 +41,8 @@ def load(side: int) -> Digits:
     pixels = torch.from_numpy(raw.images).float()[:, None] * (255 / BRIGHTEST)
     images = interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
     labels = torch.from_numpy(raw.target).long()
-    parts = (Split(images[i], labels[i]) for i in _split(labels))
-    return Digits(*parts)
+    train, test = _split(labels)
+    return Split(images[train], labels[train]), Split(images[test], labels[test])
 
 
 def open_digits(channels: int, side: int) -> Data:
@@ -67,12 +50,12 @@ def open_digits(channels: int, side: int) -> Data:
 
     `test` is the same fifth as ever; the rest is `train`. Raises `missing-package`.
     """
-    digits = load(side)
-    rest = torch.cat([digits.train.images, digits.validation.images])
-    labels = torch.cat([digits.train.labels, digits.validation.labels])
-    train = MemoryPart("the digits to train with", in_channels(rest, channels), labels)
-    pixels = in_channels(digits.test.images, channels)
-    test = MemoryPart("the digits held out", pixels, digits.test.labels)
+    learnt, held_out = load(side)
+    train = MemoryPart(
+        "the digits to train with", in_channels(learnt.images, channels), learnt.labels
+    )
+    pixels = in_channels(held_out.images, channels)
+    test = MemoryPart("the digits held out", pixels, held_out.labels)
     return Data(
         name="digits",
         kind="digits",
@@ -90,17 +73,14 @@ def preprocess(side: int) -> Preprocess:
     return Preprocess(resize=side, crop=side, mean=(MEAN,), std=(STD,), channels=1)
 
 
-def _split(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices of the training, validation and test images, the same share of every class."""
+def _split(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the images to train with and of those held out, the same share of every class."""
     generator = torch.Generator().manual_seed(SPLIT_SEED)
-    parts: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
+    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     for digit in range(CLASSES):
         indices = (labels == digit).nonzero().flatten()
         indices = indices[torch.randperm(len(indices), generator=generator)]
-        test = round(TEST * len(indices))
-        validation = test + round(VALIDATION * len(indices))
-        parts[0].append(indices[validation:])
-        parts[1].append(indices[test:validation])
-        parts[2].append(indices[:test])
-    train, valid, held_out = (torch.cat(part) for part in parts)
-    return train, valid, held_out
+        held_out = round(TEST * len(indices))
+        parts[0].append(indices[held_out:])
+        parts[1].append(indices[:held_out])
+    return torch.cat(parts[0]), torch.cat(parts[1])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +12,12 @@ from torch import Tensor
 
 from .. import files
 from ..limits import DATA_CLASSES, DATA_FILES, IMAGE_BYTES
-from ..preprocess import Preprocess
 from ..problems import Problem, printable, some
 from . import decode
-from .batches import Batch
 from .names import Names
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 SPLITS = {"train", "training", "val", "validation", "test"}
-BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +34,6 @@ class ImageFolder:
     labels: np.ndarray
     sizes: np.ndarray
     notes: tuple[str, ...] = ()
-
-    @property
-    def files(self) -> tuple[tuple[Path, int], ...]:
-        """Each image with its class index."""
-        return tuple(
-            (self.root / n, c) for n, c in zip(self.names, self.labels.tolist(), strict=True)
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,60 +107,6 @@ def _folder(
         np.repeat(np.arange(len(classes)), [len(names) for names, _ in listed]),
         np.concatenate([sizes for _, sizes in listed]),
         tuple(notes),
-    )
-
-
-def batches(
-    folder: ImageFolder, preprocess: Preprocess, size: int, workers: int, *, skip_bad: bool = False
-) -> Iterator[Batch]:
-    """All images in order, `size` at a time, decoded in `workers` threads a little ahead.
-
-    Images are uint8 (N x channels x crop x crop), not normalised. Raises `bad-image` at the first
-    that cannot be read, or names it in its batch if `skip_bad`.
-    """
-    # Threads, not processes: decoding and resizing release the GIL, and every process would spend
-    # seconds on importing torch.
-    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="decode")
-    ahead: deque[list[_Pending]] = deque()
-    try:
-        all_files = folder.files
-        for start in range(0, len(all_files), size):
-            part = all_files[start : start + size]
-            ahead.append([(pool.submit(_open, path, preprocess), label) for path, label in part])
-            if len(ahead) > BATCHES_AHEAD:
-                yield _collect(ahead.popleft(), preprocess, skip_bad)
-        while ahead:
-            yield _collect(ahead.popleft(), preprocess, skip_bad)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_Pending = tuple[Future[Tensor | tuple[Path, Problem]], int]
-
-
-def _open(path: Path, preprocess: Preprocess) -> Tensor | tuple[Path, Problem]:
-    try:
-        return preprocess.fit(decode.read(path, preprocess.channels), str(path))
-    except Problem as e:
-        return path, e
-
-
-def _collect(pending: list[_Pending], preprocess: Preprocess, skip_bad: bool) -> Batch:
-    images, labels, unreadable = [], [], []
-    for future, label in pending:
-        match future.result():
-            case Tensor() as image:
-                images.append(image)
-                labels.append(label)
-            case path, problem:
-                if not skip_bad:
-                    raise problem
-                unreadable.append(str(path))
-    none = torch.empty(0, preprocess.channels, preprocess.crop, preprocess.crop, dtype=torch.uint8)
-    return Batch(
-        torch.stack(images) if images else none,
-        torch.tensor(labels, dtype=torch.int64),
-        tuple(unreadable),
     )
 
 

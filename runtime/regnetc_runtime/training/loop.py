@@ -100,6 +100,7 @@ class Training:
         found = parallel.said_by_first(self.run.saved() if self.run is not None else None)
         if found is not None:
             self.state.restore(found)
+            self._check_place()
             if not self.group.leads:
                 self.state.sums.zero_()  # the first process has those of all
         self.bad.found.update(dict.fromkeys(self.state.unreadable, "named before"))
@@ -109,6 +110,17 @@ class Training:
                 self.events = Events(self.run.root, self.state.step)
             for note in self.run.notes:
                 self.watch.note(note)
+
+    def _check_place(self) -> None:
+        """Raise `changed-run` for a state that no run of this recipe comes to."""
+        state, split, chunk = self.state, self.state.split, self.job.recipe.chunk
+        epochs = state.step // self.order.steps
+        if state.step > self.end or len(state.history) != epochs or not split or chunk % split:
+            raise Problem(
+                "changed-run",
+                f"the state after {state.step:,} steps with {len(state.history):,} epochs is none of this run",
+                help="begin a new run in another folder with -o",
+            )
 
     def _batches(self) -> Generator[Batch]:
         """The chunks of this process, from here on and as long as images have the same size."""
@@ -234,7 +246,8 @@ class Training:
         )
         self.watch.note(text)
         if self.run is not None:
-            self.run.log({"event": "out-of-memory", "step": self.state.step, "parts": split})
+            step = self.state.step + 1  # a state from before does not know of it
+            self.run.log({"event": "out-of-memory", "step": step, "parts": split})
 
     def _end_epoch(self, speed: float, seconds: float) -> None:
         """Validate, tell, and save; `seconds` went into learning."""
@@ -288,12 +301,19 @@ class Training:
             self.events.add(entry)
 
     def _totals(self) -> list[float]:
-        """Loss, hits and images of the epoch so far, of all processes. Raises `diverged`."""
-        totals: list[float] = parallel.sum_(self.state.sums.clone()).tolist()
+        """Loss, hits and images of the epoch so far, of all processes. Raises `diverged`.
+
+        The weights are looked at, too: the step that spoils them still has a loss, and a state with
+        them would be one that nothing goes on from.
+        """
+        sums = self.state.sums.clone()
+        if not _finite(self.state.net):
+            sums[0] = math.nan
+        totals: list[float] = parallel.sum_(sums).tolist()
         if not math.isfinite(totals[0]):
             raise Problem(
                 "diverged",
-                f"the loss is no number any more, at step {self.state.step:,} of {self.end:,} "
+                f"loss or weights are no numbers any more, at step {self.state.step:,} of {self.end:,} "
                 f"(epoch {(self.state.step - 1) // self.order.steps + 1})",
                 help="take a smaller rate (--set optimizer.lr=...), a longer warm-up, or --set clip=1; "
                 "the last saved state is from before",
@@ -307,13 +327,13 @@ class Training:
             return
         device = self.job.options.device
         due = time.monotonic() - self.saved_at > self.job.options.save_s
-        stop = parallel.any_of(self.signals.asked != 0, device)
-        if stop or parallel.any_of(due, device):
+        asked = self.signals.of_any(device)
+        if asked or parallel.any_of(due, device):
             if state.step % self.order.steps:  # the end of an epoch has been saved
                 self._totals()
                 self._save()
-            if stop and state.step < self.end:
-                raise Stopped(self.signals.asked, state.step)
+            if asked and state.step < self.end:
+                raise Stopped(asked, state.step)
 
     def _save(self) -> None:
         """Save everything that the next step depends on."""
@@ -329,7 +349,8 @@ class Training:
         self.state.unreadable.append(name)
         self.watch.note(f"{why}; another image takes its place")
         if self.run is not None:
-            self.run.log({"event": "bad-image", "step": self.state.step, "name": name})
+            step = self.state.step + 1  # as above
+            self.run.log({"event": "bad-image", "step": step, "name": name})
 
 
 def _share(job: Job, group: Group) -> int:
@@ -347,6 +368,13 @@ def _share(job: Job, group: Group) -> int:
         f"{group.world} processes cannot share",
         help=help_,
     )
+
+
+@torch.no_grad()
+def _finite(net: nn.Module) -> bool:
+    """Whether all weights and statistics (of a sharded network, those here) are numbers."""
+    tensors = [parallel.local(t) for t in net.state_dict().values() if t.is_floating_point()]
+    return bool(torch.stack([t.isfinite().all() for t in tensors]).all())
 
 
 def _is_best(found: Accuracy | None, history: list[Epoch]) -> bool:

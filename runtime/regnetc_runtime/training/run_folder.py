@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -239,9 +238,8 @@ def _is_there(path: Path) -> bool:
 
 
 def _step_of(entry: Mapping[str, Any]) -> float:
-    """The step of a line of the log; none is that of a line that says something else."""
     step = entry.get("step")
-    return step if isinstance(step, int | float) else math.inf
+    return step if isinstance(step, int | float) else 0
 
 
 def _differences(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
