@@ -37,10 +37,11 @@ NAMES = tuple(map(str, range(10)))
 def train(folder: Path, *, lr: float, seed: int, epochs: int = 4) -> Path:
     """Learn digits with one linear layer, and leave a folder as a run leaves it."""
     (learnt, held_out), grey = digits.load(SIDE), digits.preprocess(SIDE)
-    kept = digits.Split(learnt.images[:179], learnt.labels[:179])
+    kept = digits.Split(learnt.images[::8], learnt.labels[::8])
+    rest = torch.arange(len(learnt.labels)) % 8 > 0
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 10))
-    images, labels = grey.normalise(learnt.images[179:]), learnt.labels[179:]
+    images, labels = grey.normalise(learnt.images[rest]), learnt.labels[rest]
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     log = [{"event": "step", "step": 1, "loss": 2.3}]
     seen: Accuracy | None = None

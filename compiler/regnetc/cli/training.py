@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import statistics
 import sys
 from collections.abc import Iterable, Iterator
@@ -75,7 +76,7 @@ def carry_out(
     done = []
     if given["deterministic"]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with _quiet_followers(), _threads(given["threads"] or 1), parallel.joined(target) as group:
+    with _together(), _threads(given["threads"] or 1), parallel.joined(target) as group:
         for plan in plans:
             try:
                 done.append(_run(generated, plan, given, target, group, evaluating=evaluating))
@@ -83,6 +84,10 @@ def carry_out(
                 if group.leads:
                     _say_stopped(generated, plan, stop.signal, stop.step)
                 return 128 + stop.signal, []
+            except KeyboardInterrupt:  # before or after the steps, or twice
+                if group.leads:
+                    _say_stopped(generated, plan, signal.SIGINT, None)
+                return 128 + signal.SIGINT, []
         return console.OK, done if group.leads else []
 
 
@@ -103,31 +108,48 @@ def _plans(generated: modules.Generated, given: dict[str, Any]) -> Iterator[Plan
 
 def _plan(folder: Path, seed: int | None, given: dict[str, Any]) -> Plan:
     """What is not said is taken from the run that is gone on with, or from the kind of the data."""
-    from regnetc_runtime.training import run_folder
-
     from ..recipes import find
 
-    before: dict[str, Any] = {}
-    if given["resume"] and (folder / run_folder.MANIFEST).exists():
-        before = run_folder.read_manifest(folder)
-    place = given["data"] or (before.get("data") or {}).get("place")
-    if not isinstance(place, str):
+    before = _before(folder) if given["resume"] else None
+    place = given["data"] or (before.data if before is not None else None)
+    if place is None:
         raise click.UsageError("--train needs --data digits, or another place")
     overrides = tuple(given["overrides"])
-    if before and given["recipe"] is None and not overrides:
-        recipe, overrides = before.get("recipe"), tuple(before.get("overrides") or ())
+    if before is not None and given["recipe"] is None and not overrides:
+        recipe, overrides = before.recipe, before.overrides
     else:
-        name = given["recipe"] or (before.get("recipe") or {}).get("name") or _default_recipe(place)
-        recipe = find(str(name), overrides).json
+        of_before = before.recipe["name"] if before is not None else None
+        recipe = find(given["recipe"] or of_before or _default_recipe(place), overrides).json
     if seed is None:
-        seed = before.get("seed") or 0
-    return Plan(folder, _plain(recipe), overrides, place, int(seed), given["resume"])
+        seed = before.seed if before is not None else 0
+    return Plan(folder, recipe, overrides, place, seed, given["resume"])
 
 
-def _plain(recipe: object) -> dict[str, Any]:
-    if not isinstance(recipe, dict):
-        raise Problem("not-a-run", "the manifest has no recipe")
-    return recipe
+def _before(folder: Path) -> Plan | None:
+    """What made the run in a folder, where one has begun. Raises `not-a-run`."""
+    from regnetc_runtime.training import run_folder
+
+    from ..recipes import canonical
+
+    if not run_folder.begun(folder):
+        return None
+    found = run_folder.read_manifest(folder)
+    data, overrides, seed = found.get("data"), found.get("overrides"), found.get("seed")
+    place = data.get("place") if isinstance(data, dict) else None
+    why = "what it says of data, seed or overrides is nothing that a run is made by"
+    try:
+        canonical.validate(found.get("recipe"))
+        if (
+            isinstance(place, str)
+            and type(seed) is int
+            and 0 <= seed <= 2**53
+            and isinstance(overrides, list)
+            and all(isinstance(o, str) for o in overrides)
+        ):
+            return Plan(folder, found["recipe"], tuple(overrides), place, seed, resume=True)
+    except canonical.RecipeError as e:
+        why = f"its recipe is none: {e}"
+    raise Problem("not-a-run", f"the manifest of {printable(str(folder))} was changed: {why}")
 
 
 def _default_recipe(place: str) -> str:
@@ -201,9 +223,9 @@ def _run(
     start = _initial(net, given["weights"])
     made_by = _made_by(generated, plan, recipe, data, start, options, group)
     with contextlib.ExitStack() as stack:
-        run = _open(stack, plan, made_by, generated, group)
-        if run is not None and run.finished:
-            return _finished(run)
+        run, finished = _open(stack, plan, made_by, generated, group)
+        if finished:
+            return _finished(run) if run is not None else {}
         with bar(f"training {network.name}") as progress:
             training = loop.Training(net, job, group, run, _Watch(progress, leads=group.leads))
             try:
@@ -231,8 +253,11 @@ def _open(
     made_by: dict[str, Any],
     generated: modules.Generated,
     group: Group,
-) -> RunFolder | None:
-    """The run's folder for the first process; all end here if it cannot be opened."""
+) -> tuple[RunFolder | None, bool]:
+    """The run's folder for the first process, and whether the run has come to its end.
+
+    All end here if it cannot be opened.
+    """
     from regnetc_runtime.training import parallel, run_folder
 
     run, problem = None, None
@@ -242,24 +267,40 @@ def _open(
             run = stack.enter_context(opened)
         except Problem as e:
             problem = e
-    finished = parallel.said_by_first("no" if problem else "yes")
+    finished = parallel.said_by_first(run.finished if run is not None else None)
     if problem is not None:
         raise problem
-    if finished == "no":
+    if finished is None:
         raise _FollowerError
-    return run
+    return run, finished
 
 
 class _FollowerError(Exception):
     """The first process has said why all of them end."""
 
 
+LOST = ("closed by peer", "reset by peer", "pair closure", "Broken pipe", "Timed out waiting")
+"""What gloo says where another process is gone."""
+
+
 @contextlib.contextmanager
-def _quiet_followers() -> Iterator[None]:
+def _together() -> Iterator[None]:
+    """Processes of a group end together. Raises `lost-process` where another ended without a word."""
+    from regnetc_runtime.training import parallel
+
     try:
         yield
     except _FollowerError:
         sys.exit(console.PROBLEMS)
+    except RuntimeError as e:
+        if not parallel.launched() or not any(sign in str(e) for sign in LOST):
+            raise
+        raise Problem(
+            "lost-process",
+            "another process of the run has ended, so this one cannot go on",
+            details=(printable(str(e).partition("\n")[0]),),
+            help="see what the other said or what killed it; --resume goes on from the last saved state",
+        ) from e
 
 
 def _options(given: dict[str, Any], target: Any) -> Options:
