@@ -25,6 +25,7 @@ from typing import IO, Any, cast
 
 MARK_BYTES = 128
 WRITING = ("open", "write", "pwrite", "ftruncate", "fsync", "fchmod", "replace", "mkdir", "unlink")
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 PATIENCE_S = 60.0  # for a run to end by itself
 
 
@@ -70,6 +71,10 @@ class Run:
         except OSError:
             return []
         return [int(n) for n in text.split()]
+
+    def doing(self) -> str:
+        """What it is doing."""
+        return str(self.nursery.ask({"doing": self.pid})["doing"])
 
     def said(self) -> str:
         """What is on standard error so far."""
@@ -124,6 +129,8 @@ class Nursery:
         self.started += 1
         place = streams / f"said-{self.started}"
         place.mkdir(parents=True)
+        for name in ("out", "err"):
+            (place / name).touch()
         request = {
             "arguments": [str(a) for a in arguments], "streams": str(place),
             "hooks": hooks or {}, "env": env or {},
@@ -204,6 +211,7 @@ class _Mark:
         self.around(loop.Training, "_phase", lambda *_: "reading images")
         self.around(results, "validate", lambda *_: "validation")
         self.around(results, "held_out", lambda *_: "test")
+        self.around(training, "_say", lambda *_: "saying what came of it")
         self.around(training, "_finish", lambda *_: "finishing")
         self.around(training, "_draw", lambda *_: "drawing")
         self.around(files, "write", shown)
@@ -249,7 +257,8 @@ class _Disk:
         if isinstance(first, int):
             return first in self.ours
         inside = os.path.abspath(os.fspath(first)).startswith(self.folder)
-        return inside and (name != "open" or bool(rest[0] & (os.O_CREAT | os.O_WRONLY)))
+        kinds = os.O_CREAT | os.O_WRONLY | os.O_DIRECTORY
+        return inside and (name != "open" or bool(rest[0] & kinds))
 
     def _act(self, name: str, first: Any, rest: tuple[Any, ...]) -> None:
         if name == "write":
@@ -300,6 +309,19 @@ def _hook(mark: _Mark, hooks: dict[str, Any]) -> None:
         os.setuid(hooks["user"])
 
 
+def _unblock_inside() -> None:
+    """Signals that came since the fork are told to the command line, once that is there to answer."""
+    import click
+
+    real = click.Group.main
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        return real(*args, **kwargs)
+
+    click.Group.main = told  # type: ignore[method-assign]
+
+
 def _live(request: dict[str, Any], mark: _Mark) -> int:
     """What a forked child does; the exit code."""
     import torch
@@ -312,14 +334,12 @@ def _live(request: dict[str, Any], mark: _Mark) -> int:
         os.dup2(opened, fd)
         os.close(opened)
     os.environ |= request["env"]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(
-            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        )
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     mark.watch()
     try:
         _hook(mark, request["hooks"])
+        _unblock_inside()
         main(request["arguments"])
     except SystemExit as e:
         return e.code if isinstance(e.code, int) else int(e.code is not None)
@@ -327,8 +347,10 @@ def _live(request: dict[str, Any], mark: _Mark) -> int:
 
 
 def _fork(request: dict[str, Any], mark: _Mark) -> int:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the child can answer
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # whoever comes first
         return pid
@@ -381,7 +403,10 @@ def _main() -> None:
     os.dup2(2, 1)
     marks: dict[int, _Mark] = {}
     for request in _requests():
-        if "wait" in request:
+        if "doing" in request:
+            mark = marks[request["doing"]]
+            answer = {"doing": mark.said}
+        elif "wait" in request:
             code, hung = _reap(request["wait"], request["patience_s"])
             mark = marks.pop(request["wait"])
             answer = {"code": code, "hung": hung, "doing": mark.said, "calls": mark.calls}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -49,10 +50,25 @@ class Plan:
 
 def train(generated: modules.Generated, given: dict[str, Any], *, evaluating: bool) -> int:
     """Train it once for each seed, and say what came of it."""
+    _fill_streams()
     code, runs = carry_out(generated, _plans(generated, given), given, evaluating=evaluating)
     if runs:
         _say(generated, runs, given)
     return code
+
+
+def _fill_streams() -> None:
+    """Let closed standard streams lead nowhere, and take their numbers.
+
+    Else a file of the run could have one of these, and a library's warning would go into it.
+    """
+    opened = os.open(os.devnull, os.O_RDWR)
+    while opened <= LAST_STREAM:
+        opened = os.open(os.devnull, os.O_RDWR)
+    os.close(opened)
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, "w", closefd=False))
 
 
 def carry_out(
@@ -279,6 +295,7 @@ class _FollowerError(Exception):
     """The first process has said why all of them end."""
 
 
+LAST_STREAM = 2  # the number of standard error
 LOST = ("closed by peer", "reset by peer", "pair closure", "Broken pipe", "Timed out waiting")
 """What gloo says where another process is gone."""
 
@@ -400,7 +417,7 @@ def _finish(
 
 
 def _finished(run: RunFolder) -> dict[str, Any]:
-    """What is said of a run that has come to its end before."""
+    """What is said of a run that has come to its end before. Raises `not-a-run` without sound metrics."""
     import json
 
     from regnetc_runtime import files
@@ -408,7 +425,19 @@ def _finished(run: RunFolder) -> dict[str, Any]:
     from regnetc_runtime.training.run_folder import METRICS
 
     console.say_warning(f"the run in {printable(str(run.root))} has come to its end before")
-    return _said(run, json.loads(files.read(run.root / METRICS, RUN_MANIFEST_BYTES)))
+    try:
+        found = json.loads(files.read(run.root / METRICS, RUN_MANIFEST_BYTES))
+        seen = [found[part]["top1"] for part in ("validation", "test") if found[part] is not None]
+        numbers = [found["epochs"], found["seconds"], *seen]
+    except (Problem, ValueError, TypeError, KeyError, RecursionError):
+        found, numbers = {}, [None]
+    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+        raise Problem(
+            "not-a-run",
+            f"{METRICS} of the run in {printable(str(run.root))}, which has come to its end, is gone or changed",
+            help="`regnetc run --eval --weights RUN` evaluates its weights, `regnetc rerun RUN` makes it again",
+        )
+    return _said(run, found)
 
 
 def _said(run: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
@@ -470,15 +499,18 @@ class _Watch:
 
     def step(self, done: int, total: int, text: str) -> None:
         if self.leads:
-            self.progress(done, total, text)
+            with contextlib.suppress(OSError):  # whoever listened has gone, and training goes on
+                self.progress(done, total, text)
 
     def epoch(self, epoch: Epoch) -> None:
         if self.leads:
-            self.progress(epoch.epoch, epoch.epochs, _epoch_text(epoch))
+            with contextlib.suppress(OSError):
+                self.progress(epoch.epoch, epoch.epochs, _epoch_text(epoch))
 
     def note(self, text: str) -> None:
         if self.leads:
-            console.say_warning(text)
+            with contextlib.suppress(OSError):
+                console.say_warning(text)
 
 
 def _epoch_text(epoch: Epoch) -> str:
@@ -499,13 +531,13 @@ def _threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _say_stopped(generated: modules.Generated, plan: Plan, number: int, step: int) -> None:
-    import signal
-
+def _say_stopped(generated: modules.Generated, plan: Plan, number: int, step: int | None) -> None:
+    """Say how to go on after a signal; `step` is None where nothing was saved on account of it."""
     name = signal.Signals(number).name
+    what = f" after {step:,} steps, which are saved" if step is not None else ""
     console.say_error(
         "stopped",
-        f"stopped by {'Ctrl-C' if name == 'SIGINT' else name} after {step:,} steps, which are saved",
+        f"stopped by {'Ctrl-C' if name == 'SIGINT' else name}{what}",
         help=f"regnetc run {printable(str(generated.path))} --train --resume -o {printable(str(plan.folder))}",
     )
 
