@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import statistics
 from functools import partial
 from typing import Any
@@ -43,7 +44,28 @@ def stored(files: list[bytes]) -> dict[str, Any]:
     for name, given in (("400 x 500", files), ("1200 x 1600", wide)):
         out[f"reduced decoding, {name}"] = rates(works, given)
         out[f"reduced decoding, {name}"]["change_of_pixels"] = difference(given, works)
+    out["decoding alone"] = decoding(files)
     return out
+
+
+def decoding(files: list[bytes]) -> dict[str, Any]:
+    """Files decoded whole, with the flags that trade pixels for speed, and at eighths of the size."""
+    simplejpeg = importlib.import_module("simplejpeg")
+    works: dict[str, Work] = {
+        "whole": lambda data, _: simplejpeg.decode_jpeg(data, "RGB"),
+        "fastdct, fastupsample": lambda data, _: simplejpeg.decode_jpeg(
+            data, "RGB", fastdct=True, fastupsample=True
+        ),
+    }
+    for m in range(7, 0, -1):
+        works[f"{m}/8"] = partial(at_eighths, m=m)
+    return rates(works, files, "whole")
+
+
+def at_eighths(data: bytes, _: int, m: int) -> Any:
+    simplejpeg = importlib.import_module("simplejpeg")
+    height, width = simplejpeg.decode_jpeg_header(data)[:2]
+    return simplejpeg.decode_jpeg(data, "RGB", min_height=height * m // 8, min_width=width * m // 8)
 
 
 def smaller(pixels: Tensor, short: int) -> NDArray[np.uint8]:
@@ -56,8 +78,7 @@ def smaller(pixels: Tensor, short: int) -> NDArray[np.uint8]:
 
 def reduced(data: bytes, k: int, steps: tuple[int, ...]) -> Tensor:
     """A random crop of a file that is decoded at the smallest of the eighths that are not below it."""
-    import simplejpeg
-
+    simplejpeg = importlib.import_module("simplejpeg")
     rng = numpy_generator(0, "image", 0, k)
     height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     box = random_box(height, width, SCALE, RATIO, rng)

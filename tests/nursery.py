@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import errno
 import json
 import mmap
@@ -293,16 +294,48 @@ def _short_of_memory(most: int) -> None:
     modules.build = build
 
 
+def _mount_shared(size: str) -> None:
+    """A /dev/shm of so many bytes that nobody else sees."""
+    library = ctypes.CDLL(None, use_errno=True)
+    private, new_namespace = 1 << 18 | 1 << 14, 1 << 17
+    for failed in (
+        library.unshare(new_namespace),
+        library.mount(b"none", b"/", None, private, None),
+        library.mount(b"none", b"/dev/shm", b"tmpfs", 0, f"size={size}".encode()),
+    ):
+        if failed:
+            raise OSError(ctypes.get_errno(), "no mounting")
+
+
+def _spoil_stream(hooks: dict[str, Any]) -> None:
+    """Close standard streams, or let one lead to a pipe that nobody reads or to a full disk."""
+    for fd in hooks.get("close", ()):
+        os.close(fd)
+        setattr(sys, {1: "stdout", 2: "stderr"}[fd], None)
+    if "pipe" in hooks:
+        here, there = os.pipe()
+        os.close(here)
+        os.dup2(there, hooks["pipe"])
+        os.close(there)
+    if "full" in hooks:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, hooks["full"])
+        os.close(full)
+
+
 def _hook(mark: _Mark, hooks: dict[str, Any]) -> None:
-    """`disk` takes the arguments of `_Disk`, `memory` a number of images, `user` a user's number."""
+    """What shall befall a run.
+
+    `disk` takes the arguments of `_Disk`, `memory` a number of images, `shared` a size, `user` a user's
+    number, `close` numbers of standard streams, `pipe` and `full` the number of one.
+    """
     if "disk" in hooks:
         _Disk(mark, **hooks["disk"])
     if "memory" in hooks:
         _short_of_memory(hooks["memory"])
-    if "close" in hooks:
-        for fd in hooks["close"]:
-            os.close(fd)
-            setattr(sys, {1: "stdout", 2: "stderr"}[fd], None)
+    if "shared" in hooks:
+        _mount_shared(hooks["shared"])
+    _spoil_stream(hooks)
     if "user" in hooks:
         os.setgroups([])
         os.setgid(hooks["user"])

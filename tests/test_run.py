@@ -173,7 +173,8 @@ def test_training_prints_what_came_of_it(trained: Path, monkeypatch: pytest.Monk
     assert ran.code == 0, ran.err
     assert "wrote runs/digits-1/" in ran.out
     assert "of the validation part" in ran.out
-    assert "test part" not in ran.out
+    assert "not looked at the test part yet: regnetc run digits.py --eval" in ran.out
+    assert "accuracy" not in ran.out
     again = regnetc("run", "digits.py", "--train", "--data", "digits", "--set", "epochs=1")
     assert "wrote runs/digits-2/" in again.out
 

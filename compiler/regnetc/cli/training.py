@@ -9,10 +9,10 @@ import re
 import signal
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from regnetc_runtime.problems import Problem
@@ -23,12 +23,13 @@ from . import console, modules, reports
 from .progress import bar
 
 if TYPE_CHECKING:
-    from regnetc_runtime.data.parts import Data
     from regnetc_runtime.training.job import Job, Options
     from regnetc_runtime.training.parallel import Group
-    from regnetc_runtime.training.recipe import Recipe
     from regnetc_runtime.training.run_folder import RunFolder
     from regnetc_runtime.training.state import Epoch, State
+    from torch import nn
+
+Found = TypeVar("Found")
 
 HOME = Path("runs")
 DEFAULTS = {"digits": "digits", "synthetic": "smoke", "cifar": "cifar"}
@@ -217,27 +218,12 @@ def _run(
     evaluating: bool,
 ) -> dict[str, Any]:
     """One run from its beginning, or from where it stands, to its end."""
-    from regnetc_runtime.data import sources
     from regnetc_runtime.training import loop, parallel
-    from regnetc_runtime.training.job import Job
-    from regnetc_runtime.training.recipe import Recipe
 
     network = modules.resolved(generated)
-    recipe = Recipe.from_json(plan.recipe)
-    data = sources.open_data(
-        plan.data,
-        channels=network.channels,
-        side=network.image,
-        classes=network.classes,
-        alone="train",
-    )
-    for note in data.notes if group.leads else ():
-        console.say_warning(note)
-    options = _options(given, target)
-    job = Job(network.name, network.channels, network.image, data, recipe, plan.seed, options)
-    net = modules.build(generated, plan.seed)
-    start = _initial(net, given["weights"])
-    made_by = _made_by(generated, plan, recipe, data, start, options, group)
+    job, net, start = _agreed(lambda: _prepare(generated, plan, given, target, group), group)
+    data = job.data
+    made_by = _made_by(generated, plan, job, start, group)
     with contextlib.ExitStack() as stack:
         run, finished = _open(stack, plan, made_by, generated, group)
         if finished:
@@ -261,6 +247,55 @@ def _run(
             run.state("finished")
         parallel.said_by_first(None)  # nobody leaves before the files are written
     return done
+
+
+def _prepare(
+    generated: modules.Generated, plan: Plan, given: dict[str, Any], target: Any, group: Group
+) -> tuple[Job, nn.Module, str | None]:
+    """The job, the network, and the digest of the weights that it begins with."""
+    from regnetc_runtime.data import sources
+    from regnetc_runtime.training import loop
+    from regnetc_runtime.training.job import Job
+    from regnetc_runtime.training.recipe import Recipe
+
+    network = modules.resolved(generated)
+    data = sources.open_data(
+        plan.data,
+        channels=network.channels,
+        side=network.image,
+        classes=network.classes,
+        alone="train",
+    )
+    for note in data.notes if group.leads else ():
+        console.say_warning(note)
+    recipe, options = Recipe.from_json(plan.recipe), _options(given, target)
+    job = Job(network.name, network.channels, network.image, data, recipe, plan.seed, options)
+    loop.plan(job, group)
+    net = modules.build(generated, plan.seed)
+    return job, net, _initial(net, given["weights"])
+
+
+def _agreed(work: Callable[[], Found], group: Group) -> Found:
+    """What each process does for itself. Where one cannot, the first says why, and all of them end."""
+    from regnetc_runtime.training import parallel
+
+    found, problem = None, None
+    try:
+        found = work()
+    except Problem as e:
+        problem = e
+    said = parallel.said_by_all(
+        None if problem is None else (problem.name, problem.message, problem.details, problem.help)
+    )
+    wrong = next((k for k, s in enumerate(said) if s is not None), None)
+    if wrong is None:
+        return cast("Found", found)
+    if not group.leads:
+        raise _FollowerError
+    if problem is not None:
+        raise problem
+    name, message, details, help_ = said[wrong]
+    raise Problem(name, f"process {wrong}: {message}", details=details, help=help_)
 
 
 def _open(
@@ -354,10 +389,8 @@ def _initial(net: Any, path: Path | None) -> str | None:
 def _made_by(
     generated: modules.Generated,
     plan: Plan,
-    recipe: Recipe,
-    data: Data,
+    job: Job,
     start: str | None,
-    options: Options,
     group: Group,
 ) -> dict[str, Any]:
     """What the manifest says of where a run comes from."""
@@ -365,6 +398,7 @@ def _made_by(
     from regnetc_runtime.training import run_folder
 
     network = modules.resolved(generated)
+    recipe, data, options = job.recipe, job.data, job.options
     how = options.facts(group.world)
     return {
         "name": plan.folder.name,
@@ -441,7 +475,8 @@ def _finished(run: RunFolder) -> dict[str, Any]:
 
 
 def _said(run: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
-    return {"folder": str(run.root), "seed": run.manifest["seed"], **found}
+    place = (run.manifest.get("data") or {}).get("place")
+    return {"folder": str(run.root), "place": place, "seed": run.manifest["seed"], **found}
 
 
 def _test(
@@ -467,7 +502,7 @@ def _test(
     reports.keep(run.root, seen, part, job.data, digests, job.name)
     done["test"] = seen.to_json()
     done["seen"] = seen
-    kept = {k: v for k, v in done.items() if k not in ("seen", "folder", "history")}
+    kept = {k: v for k, v in done.items() if k not in ("seen", "folder", "place", "history")}
     run.write(run_folder.METRICS, kept)
     used = run.manifest.setdefault("test_split_used", [])
     used.append(
@@ -515,7 +550,8 @@ class _Watch:
 
 def _epoch_text(epoch: Epoch) -> str:
     seen = "" if epoch.validation_top1 is None else f", validation {epoch.validation_top1:.1f}%"
-    return f"epoch {epoch.epoch}, loss {epoch.loss:.3f}{seen}, {epoch.images_per_s:,.0f} images/s"
+    speed = f"{epoch.images_per_s:,.0f} images/s, {epoch.memory_mib:,.0f} MiB"
+    return f"epoch {epoch.epoch}, loss {epoch.loss:.3f}{seen}, {speed}"
 
 
 @contextlib.contextmanager
@@ -561,6 +597,11 @@ def _say(generated: modules.Generated, runs: list[dict[str, Any]], given: dict[s
         if run.get("seen") is not None:
             reports.show(out, run["seen"])
         out.print(f"wrote {printable(run['folder'])}/")
+        if run.get("test") is None and run["place"]:
+            again = f"--eval --data {printable(run['place'])} --weights {printable(run['folder'])}"
+            out.print(
+                f"not looked at the test part yet: regnetc run {printable(str(generated.path))} {again}"
+            )
     for what, spread in _spreads(runs).items():
         out.print(
             f"{what} top-1 over {len(runs)} seeds: {spread['mean']:.2f}% +- {spread['deviation']:.2f} "

@@ -22,6 +22,7 @@ from ..chance import seed_of
 from ..data import loader
 from ..data.bad import BadImages
 from ..data.batches import Batch
+from ..data.parts import Part
 from ..data.subsets import order
 from ..evaluation.accuracy import Accuracy
 from ..modes import enough_memory
@@ -56,11 +57,7 @@ class Training:
     ) -> None:
         recipe, options = job.recipe, job.options
         self.job, self.group, self.run, self.watch = job, group, run, watch
-        self.share = _share(job, group)
-        self.learnt, self.kept = job.parts()
-        self.order = Order(
-            len(self.learnt.labels), recipe, lambda e: order(self.learnt, e, job.seed)
-        )
+        self.share, self.learnt, self.kept, self.order = plan(job, group)
         self.end = recipe.epochs * self.order.steps
         net = options.precision.place_net(net, options.device).train()
         if recipe.drop_path:
@@ -353,18 +350,30 @@ class Training:
             self.run.log({"event": "bad-image", "step": step, "name": name})
 
 
+def plan(job: Job, group: Group) -> tuple[int, Part, Part, Order]:
+    """How many chunks of a step each process computes, images to learn from and kept back, their order.
+
+    Raises `wrong-split`, `too-few-images`, `no-training-images`.
+    """
+    share = _share(job, group)
+    learnt, kept = job.parts()
+    found = Order(len(learnt.labels), job.recipe, lambda e: order(learnt, e, job.seed))
+    return share, learnt, kept, found
+
+
 def _share(job: Job, group: Group) -> int:
     """How many chunks of a step each process computes."""
     recipe = job.recipe
     if recipe.chunks % group.world == 0:
         return recipe.chunks // group.world
+    chunks = "1 chunk" if recipe.chunks == 1 else f"{recipe.chunks:,} chunks"
     help_ = "take another number of processes"
     if recipe.batch % group.world == 0 and recipe.batch // group.world >= 2:
         size = recipe.batch // group.world
         help_ = f"--set norm_batch={size} makes batch norm see {size} images at once, and {group.world} chunks"
     raise Problem(
         "wrong-split",
-        f"a step of {recipe.batch:,} images is {recipe.chunks} chunks of {recipe.chunk:,}, which "
+        f"a step of {recipe.batch:,} images is {chunks} of {recipe.chunk:,}, which "
         f"{group.world} processes cannot share",
         help=help_,
     )

@@ -135,6 +135,15 @@ def said_by_first(value: Any) -> Any:
     return box[0]
 
 
+def said_by_all(value: Any) -> list[Any]:
+    """What every process says, in the order of their numbers."""
+    if not grouped():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found
+
+
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor on the CPU, gathered where it is sharded; every process has to ask."""
     full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

@@ -105,7 +105,9 @@ def opened(
     """
     made_by = json.loads(_json(made_by))  # as it will be read again
     files.make_folder(root)
-    if not begun(root):
+    if begun(root):
+        read_manifest(root)  # before a lock is put into a folder of somebody else
+    else:
         _refuse_strangers(root)
     with files.locked(root / LOCK) as mine:
         if not mine:
