@@ -73,7 +73,7 @@ def measure(
             row |= {"status": "failed", "why": _why(e)}
             break
         finally:
-            _clear(device)
+            _clear(cell, device)
     if short:
         row["too_large"] = short
     return row | {"seconds": round(time.monotonic() - start, 2)}
@@ -108,7 +108,7 @@ def _measured(
             if a in ready and b in ready
         },
     }
-    if device.type == "cuda" and max(batch.values()) > 1:
+    if device.type == "cuda" and cell.task == "training":
         found["gpu_state"] = _state_under_load(next(iter(ready.values())))
     return found
 
@@ -178,9 +178,10 @@ def _why(e: BaseException) -> str:
     return f"{type(e).__name__}: {printable(str(e).strip())}"
 
 
-def _clear(device: torch.device) -> None:
+def _clear(cell: Cell, device: torch.device) -> None:
     """Leave nothing of a cell behind: no compiled code, no memory."""
-    torch.compiler.reset()
+    if WAYS[cell.way].compiled is not None:
+        torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -174,27 +174,27 @@ def test_crops_grow_with_the_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "image", "changes", "nothing"),
+    ("side", "image", "changes", "nothing"),
     [
-        ("cifar10", 32, {}, True),
-        ("cifar100", 32, {"crop": (32,), "test_resize": 32, "erase": 0.5, "mixup": 1.0}, True),
-        ("cifar10", 32, {"pad": 4}, False),
-        ("cifar10", 32, {"flip": 0.5}, False),
-        ("cifar10", 24, {}, False),
-        ("cifar10", 32, {"test_resize": 36}, False),
-        ("cifar10", 224, {}, False),
-        ("digits", 32, {"shift": 2.0, "turn": 9.0}, True),
-        ("digits", 32, {"augment": Call("trivialaugment", {"bins": 31})}, False),
-        ("digits", 32, {"scale": (0.5, 1.0)}, False),
-        ("digits", 32, {"crop": (24, 32)}, False),
-        ("imagenet", 32, {}, False),
-        ("synthetic", 32, {}, False),
+        (32, 32, {}, True),
+        (32, 32, {"crop": (32,), "test_resize": 32, "erase": 0.5, "mixup": 1.0}, True),
+        (32, 32, {"pad": 4}, False),
+        (32, 32, {"flip": 0.5}, False),
+        (32, 24, {}, False),
+        (32, 32, {"test_resize": 36}, False),
+        (32, 224, {}, False),
+        (32, 32, {"shift": 2.0, "turn": 9.0}, True),
+        (32, 32, {"augment": Call("trivialaugment", {"bins": 31})}, False),
+        (32, 32, {"scale": (0.5, 1.0)}, False),
+        (32, 32, {"crop": (24, 32)}, False),
+        (None, 32, {}, False),
+        (None, 32, {}, False),
     ],
 )
 def test_where_nothing_is_to_be_done(
-    data: Any, image: int, changes: dict[str, Any], nothing: bool
+    side: int | None, image: int, changes: dict[str, Any], nothing: bool
 ) -> None:
-    found = prepare_for(replace(PLAIN, data=data, **changes), image, 3, 0)
+    found = prepare_for(replace(PLAIN, **changes), image, 3, 0, side)
     assert (found is None) == nothing
 
 

@@ -18,7 +18,6 @@ from ..training.recipe import Recipe
 from .crops import random_box, resized, shifted
 
 SMALL = 64  # pixels: smaller crops than that are tested on without cutting a margin off
-CIFAR_SIDE = 32
 
 
 class Policy(Protocol):
@@ -73,16 +72,18 @@ def evaluated_size(recipe: Recipe, image: int) -> tuple[int, int]:
     return recipe.test_resize or (crop if crop <= SMALL else round(crop * 8 / 7)), crop
 
 
-def prepare_for(recipe: Recipe, image: int, channels: int, epoch: int) -> Prepare | None:
+def prepare_for(
+    recipe: Recipe, image: int, channels: int, epoch: int, in_memory: int | None = None
+) -> Prepare | None:
     """What is done with each image in an epoch, for a network that was made for `image` pixels.
 
-    None where that would be nothing: data that lie in memory, at the size that is wanted. Raises
-    `bad-recipe`, `bad-preprocess`, `missing-package`.
+    `in_memory` is the side of square images that all lie in memory. None where nothing is to be done
+    with those. Raises `bad-recipe`, `bad-preprocess`, `missing-package`.
     """
     crop = recipe.crop_of(epoch, image)
     changed = recipe.scale is not None or recipe.pad or recipe.flip or recipe.augment is not None
     fit = None if recipe.scale is not None else _fit(recipe, image, channels, crop)
-    if not changed and fit is not None and crop == fit.resize == _side_in_memory(recipe, image):
+    if not changed and fit is not None and crop == fit.resize == in_memory:
         return None
     return Prepare(
         crop=crop,
@@ -100,16 +101,6 @@ def _fit(recipe: Recipe, image: int, channels: int, crop: int) -> Preprocess:
     resize, test_crop = evaluated_size(recipe, image)
     short = max(crop, round(resize * crop / test_crop))
     return Preprocess(short, crop, (0.0,) * channels, (1.0,) * channels, channels=channels)
-
-
-def _side_in_memory(recipe: Recipe, image: int) -> int | None:
-    """The side of images that are all in memory; None for data that are read or computed one by one."""
-    match recipe.data:
-        case "cifar10" | "cifar100":
-            return CIFAR_SIDE
-        case "digits":
-            return image
-    return None
 
 
 def _policy(recipe: Recipe, crop: int) -> Policy | None:

@@ -86,6 +86,13 @@ def order(part: Part, epoch: int, seed: int) -> np.ndarray:
     return shuffled[np.argsort(window[groups[shuffled]], kind="stable")]
 
 
+def side_in_memory(part: Part) -> int | None:
+    """The side of a part's images where they all lie in memory and are square; else None."""
+    pixels = part.pixels
+    square = pixels is not None and pixels.shape[-1] == pixels.shape[-2]
+    return pixels.shape[-1] if pixels is not None and square else None
+
+
 def groups_of(part: Part) -> np.ndarray | None:
     """Which shard each image of a part lies in (N, int32), None where it knows of no shards."""
     groups: np.ndarray | None = getattr(part, "groups", None)

@@ -13,6 +13,7 @@ from ..data import loader
 from ..data.bad import BadImages
 from ..data.batches import Batch
 from ..data.parts import Chunk, Part
+from ..data.subsets import side_in_memory
 from ..preprocess import Preprocess
 
 EVALUATED = 256  # images at a time
@@ -44,14 +45,12 @@ def read(
     """
     numbers = np.arange(len(part.labels))
     chunks = (Chunk(0, s, numbers[s : s + EVALUATED]) for s in range(0, len(numbers), EVALUATED))
-    pixels = part.pixels
-    side = preprocess.crop if preprocess.crop == preprocess.resize else -1
-    as_it_is = pixels is not None and pixels.shape[-2:] == (side, side)
+    as_it_is = side_in_memory(part) == preprocess.crop == preprocess.resize
     return loader.load(
         part,
         islice(chunks, rank, None, world),
         None if as_it_is else Fit(preprocess),
         seed=0,
-        workers=0 if pixels is not None else workers,
+        workers=0 if part.pixels is not None else workers,
         bad=BadImages(limit=bad_share, replace=False),
     )

@@ -23,7 +23,7 @@ from ..data import loader
 from ..data.bad import BadImages
 from ..data.batches import Batch
 from ..data.parts import Part
-from ..data.subsets import order
+from ..data.subsets import order, side_in_memory
 from ..evaluation.accuracy import Accuracy
 from ..modes import enough_memory
 from ..problems import Problem
@@ -129,7 +129,7 @@ class Training:
         batches = loader.load(
             self.learnt,
             chunks,
-            prepare_for(job.recipe, job.image, job.channels, epoch),
+            prepare_for(job.recipe, job.image, job.channels, epoch, side_in_memory(self.learnt)),
             seed=job.seed,
             workers=job.options.workers,
             bad=self.bad,

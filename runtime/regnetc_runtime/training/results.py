@@ -18,6 +18,7 @@ from ..augment.images import prepare_for
 from ..data import loader
 from ..data.bad import BadImages
 from ..data.parts import Chunk, Part
+from ..data.subsets import side_in_memory
 from ..evaluation.accuracy import Accuracy, Tally, classify
 from ..evaluation.reading import read
 from ..progress import Progress, silent
@@ -74,7 +75,8 @@ def _precise_batches(state: State, learnt: Part, job: Job, group: Group) -> Iter
     chosen = shuffled(len(learnt.labels), job.seed)(epoch)[: each * group.world * size]
     firsts = range(group.rank * each * size, (group.rank + 1) * each * size, size)
     chunks = (Chunk(epoch, first, chosen[first : first + size]) for first in firsts)
-    prepare = prepare_for(job.recipe, job.image, job.channels, epoch)
+    side = side_in_memory(learnt)
+    prepare = prepare_for(job.recipe, job.image, job.channels, epoch, side)
     bad = BadImages(limit=job.options.bad_share)
     augment = ChunkAugment(job.recipe, job.data.mean, job.data.std)
     device = job.options.device
