@@ -190,9 +190,7 @@ class Files(torch.utils.data.Dataset[Tensor]):
 
 def torchvision_loader(
     files: tuple[bytes, ...], times: int, chunk: int, workers: int
-) -> Iterable[Tensor] | None:
-    if there("torchvision.transforms.v2") is None:
-        return None
+) -> Iterable[Tensor]:
     return torch.utils.data.DataLoader(Files(files, times), chunk, num_workers=workers)
 
 

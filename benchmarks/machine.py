@@ -19,7 +19,14 @@ if importlib.util.find_spec("regnetc_runtime") is None:  # a machine where nothi
     sys.path.insert(0, str(ROOT / "runtime"))
 
 PACKAGES = ("torch", "torchvision", "timm", "triton", "numpy")
-STATE = ("clocks.sm", "clocks.mem", "power.draw", "power.limit", "temperature.gpu", "utilization.gpu")
+STATE = (
+    "clocks.sm",
+    "clocks.mem",
+    "power.draw",
+    "power.limit",
+    "temperature.gpu",
+    "utilization.gpu",
+)
 
 
 def versions() -> dict[str, str]:
@@ -58,7 +65,7 @@ def conditions(device_type: str) -> dict[str, Any]:
         found["gpu"] = {
             "driver": "".join(query("driver_version")) or None,
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "memory_bytes": torch.cuda.get_device_properties(0).total_memory,
             "state": gpu_state(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,

@@ -66,11 +66,11 @@ def measure(
             break
         except (RuntimeError, MemoryError) as e:
             if not _memory(e):
-                row |= {"status": "failed", "why": _why(e)}
+                row |= {"status": "failed", "why": why(e)}
                 break
             short.append(batch)
         except Exception as e:
-            row |= {"status": "failed", "why": _why(e)}
+            row |= {"status": "failed", "why": why(e)}
             break
         finally:
             _clear(cell, device)
@@ -174,7 +174,8 @@ def _memory(e: BaseException) -> bool:
     return isinstance(e, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(e)
 
 
-def _why(e: BaseException) -> str:
+def why(e: BaseException) -> str:
+    """An error as one line."""
     return f"{type(e).__name__}: {printable(str(e).strip())}"
 
 

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,8 @@ class Bench:
 
     def _place(self, order: Order) -> None:
         """Put rows into the result that say `skipped`; an order's cells get their places in it."""
-        rows = self.result["networks"].setdefault(order.network, {"sides": {}, "cells": []})["cells"]
+        entry = self.result["networks"].setdefault(order.network, {"sides": {}, "cells": []})
+        rows = entry["cells"]
         for cell in order.cells:
             cell["at"] = len(rows)
             skipped = {"status": "skipped", "why": "there was no time left"}
@@ -170,7 +172,8 @@ class Bench:
     def _listen(self, network: str, left: dict[int, Any]) -> bool:
         """Take in events; whether the order is done with. Cells that have a row leave `left`."""
         assert self.worker is not None
-        entry, current = self.result["networks"][network], None
+        entry = self.result["networks"][network]
+        current: int | None = None
         while True:
             try:
                 event = self.worker.event(self.deadline)
@@ -200,17 +203,34 @@ class Bench:
                     return True
 
 
+@contextlib.contextmanager
+def bench(name: str, device: str, out: Path | None, deadline: float) -> Iterator[Bench]:
+    """A run that leaves no process behind, and says at its end what it did."""
+    found = Bench(device, out, name, deadline)
+    try:
+        yield found
+    finally:
+        found.close()
+    rows = [row for entry in found.result["networks"].values() for row in entry["cells"]]
+    counts = Counter(row["status"] for row in rows)
+    print(f"{found.path}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+
+
 def line(network: str, row: dict[str, Any]) -> str:
     """A measured or failed cell, for a person to read."""
     head = f"{network:8} {row['task']:9} {row['way']:40} {max(row['batch'].values(), default=0):4}"
     if row["status"] != "measured":
         return f"{head}  {row['status']} {row.get('why', '')}"
-    speeds = "  ".join(f"{n} {s['images_per_s']:,.0f}/s" for n, s in row["sides"].items())
+    speeds = "  ".join(f"{n} {shown(s['images_per_s'])}/s" for n, s in row["sides"].items())
     ratios = "  ".join(
         f"{n} {r['speed']:.3f} [{r['quartiles'][0]:.3f}, {r['quartiles'][1]:.3f}]"
         for n, r in row["ratios"].items()
     )
     return f"{head}  {speeds}  {ratios}"
+
+
+def shown(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def text(result: dict[str, Any]) -> str:
@@ -229,5 +249,3 @@ def text(result: dict[str, Any]) -> str:
     for k, row in enumerate(rows):
         found = found.replace(f'"@{k}"', row)
     return found + "\n"
-
-

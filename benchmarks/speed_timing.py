@@ -12,7 +12,7 @@ import torch
 from speed_ways import Run
 
 STEADY = 0.1  # three runs in a row within this of each other end a warm-up
-WARM_UP_RUNS = (3, 30)
+WARM_UP_RUNS = 30  # at most
 ROUNDS = (5, 30)
 ROUNDS_ON_A_CPU = (3, 15)
 ROUND_MS = 40.0  # of each side on a GPU, where one short run says little
@@ -58,15 +58,19 @@ def _cuda(run: Run, times: int) -> float:
 
 
 def warm_up(run: Run, device: torch.device, seconds: float) -> float:
-    """Run until three runs in a row agree or the time is up; the milliseconds of the last."""
-    timed, until = timer(device), time.monotonic() + seconds
+    """Run until three runs in a row agree or the time is up; the milliseconds of the last.
+
+    The time begins after the first run, which compiles, and searches for algorithms.
+    """
+    timed = timer(device)
+    run()
+    until = time.monotonic() + seconds
     times: list[float] = []
-    least, most = WARM_UP_RUNS if device.type == "cuda" else (1, WARM_UP_RUNS[1])
-    while len(times) < most:
+    while len(times) < WARM_UP_RUNS:
         times.append(timed(run, 1))
         last = times[-3:]
         steady = len(last) == 3 and max(last) <= (1 + STEADY) * min(last)
-        if len(times) >= least and (steady or time.monotonic() > until):
+        if steady or time.monotonic() > until:
             break
     return times[-1]
 
@@ -80,7 +84,9 @@ def in_turns(
     """
     timed = timer(device)
     gpu = device.type == "cuda"
-    times = {n: max(1, min(500, round(ROUND_MS / ms))) if gpu else 1 for n, ms in typical_ms.items()}
+    times = {
+        n: max(1, min(500, round(ROUND_MS / ms))) if gpu else 1 for n, ms in typical_ms.items()
+    }
     one_s = sum(ms * times[n] for n, ms in typical_ms.items()) / 1e3
     least, most = ROUNDS if gpu else ROUNDS_ON_A_CPU
     rounds = max(least, min(most, int(seconds / one_s)))

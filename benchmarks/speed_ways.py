@@ -141,7 +141,7 @@ def _training(
 
 def _captured(run: Run, clear: Run | None = None) -> Run:
     """Replays of a CUDA graph of one run."""
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(BEFORE_CAPTURE):

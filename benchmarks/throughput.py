@@ -9,13 +9,13 @@ docs/performance.md says how to read it. On a CPU there are fewer networks, ways
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 NETWORKS = ("x400mf", "x800mf", "x1_6gf", "x3_2gf", "x4_0gf", "x6_4gf", "x8_0gf", "x12gf")
-COMPILED_FIRST = ("x400mf", "x12gf", "x1_6gf", "x4_0gf")  # small, large and between, if time is short
+# If time is short: small, large and between.
+COMPILED_FIRST = ("x400mf", "x12gf", "x1_6gf", "x4_0gf")
 ON_A_CPU = ("x400mf", "x1_6gf")
 IMAGE = 224
 LARGE, TRAINING, HALVINGS = 256, 256, 2  # training falls back to 128 and 64
@@ -23,39 +23,52 @@ ON_A_CPU_LARGE = 16
 
 BOTH = ("ours", "timm")
 ALL = ("ours", "timm", "torchvision")
+# In the order in which they are left out where time is short, from the last.
 EAGER = {
     "inference": (
-        "float32", "float32 channels_last", "bf16", "bf16 channels_last", "fp16 channels_last",
-        "bf16 weights channels_last", "bf16 weights channels_last graph",
+        "float32", "bf16 channels_last", "bf16 weights channels_last graph", "bf16",
+        "fp16 channels_last", "float32 channels_last", "bf16 weights channels_last",
     ),
     "training": (
-        "float32", "float32 channels_last", "bf16", "bf16 channels_last", "fp16 channels_last",
-        "bf16 channels_last graph",
+        "bf16 channels_last", "float32", "bf16", "bf16 channels_last graph", "fp16 channels_last",
+        "float32 channels_last",
     ),
 }  # fmt: skip
+BY_ALL = ("float32", "bf16 channels_last")  # ways in which torchvision's is measured, too
 COMPILED = ("bf16 compiled", "bf16 channels_last compiled")
 FORCED = ("bf16 compiled forced layout", "bf16 channels_last compiled forced layout")
 ASKED_FOR = ("bf16 channels_last max-autotune",)  # takes minutes for each network
 EAGER_ON_A_CPU = ("float32", "float32 channels_last", "bf16 channels_last")
 COMPILED_ON_A_CPU = ("float32 compiled",)
-EVERY = dict.fromkeys((*EAGER["inference"], *EAGER["training"], *COMPILED, *FORCED, *ASKED_FOR, *COMPILED_ON_A_CPU))  # fmt: skip
+EVERY = dict.fromkeys(
+    [*EAGER["inference"], *EAGER["training"], *COMPILED, *FORCED, *ASKED_FOR, *COMPILED_ON_A_CPU]
+)
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="of all of it (default: 10)")
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, help="default: all; on a CPU some")
-    parser.add_argument("--ways", nargs="+", choices=list(EVERY), help="default: all but max-autotune")
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, help="default: all; on a CPU some"
+    )
+    parser.add_argument(
+        "--ways", nargs="+", choices=list(EVERY), help="default: all but max-autotune"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--image", type=int, default=IMAGE, help="pixels (default: 224)")
     parser.add_argument("-o", "--out", type=Path, help="default: results/throughput-DEVICE.json")
-    return parser.parse_args(argv)  # fmt: skip
+    return parser.parse_args(argv)
 
 
-def cells(ways: tuple[str, ...], tasks: list[tuple[str, int, int]], names: tuple[str, ...]) -> list[dict[str, Any]]:  # fmt: skip
+def cells(ways: tuple[str, ...], tasks: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
     """A cell for each way of each task (its name, its batch, how often that may be halved)."""
     return [
-        {"task": task, "way": way, "batch": dict.fromkeys(names, batch), "halvings": halvings}
+        {
+            "task": task,
+            "way": way,
+            "batch": dict.fromkeys(ALL if way in BY_ALL else BOTH, batch),
+            "halvings": halvings,
+        }
         for task, batch, halvings in tasks
         for way in ways
     ]
@@ -81,18 +94,17 @@ def chosen(ways: tuple[str, ...], options: argparse.Namespace) -> tuple[str, ...
 def eager_cells(options: argparse.Namespace, *, gpu: bool) -> list[dict[str, Any]]:
     large, training, halvings = (LARGE, TRAINING, HALVINGS) if gpu else (ON_A_CPU_LARGE,) * 2 + (0,)
     ways = EAGER if gpu else dict.fromkeys(EAGER, EAGER_ON_A_CPU)
-    inference = chosen(ways["inference"], options)
-    found = cells(inference, [("inference", large, 0)], ALL)
-    found += cells(chosen(ways["training"], options), [("training", training, halvings)], ALL)
-    return found + cells(inference, [("inference", 1, 0)], ALL)
+    tasks = [("inference", large, 0), ("inference", 1, 0)]
+    found = cells(chosen(ways["inference"], options), tasks)
+    return found + cells(chosen(ways["training"], options), [("training", training, halvings)])
 
 
-def compiled_cells(ways: tuple[str, ...], options: argparse.Namespace, *, gpu: bool) -> list[dict[str, Any]]:  # fmt: skip
+def compiled_cells(
+    ways: tuple[str, ...], options: argparse.Namespace, *, gpu: bool
+) -> list[dict[str, Any]]:
     """The cells that take a compilation each, the ones that matter most first."""
-    if not gpu:
-        return cells(chosen(ways, options), [("inference", ON_A_CPU_LARGE, 0)], BOTH)
     tasks = [("training", TRAINING, HALVINGS), ("inference", LARGE, 0), ("inference", 1, 0)]
-    return cells(chosen(ways, options), tasks, BOTH)
+    return cells(chosen(ways, options), tasks if gpu else [("inference", ON_A_CPU_LARGE, 0)])
 
 
 def plan(options: argparse.Namespace, *, gpu: bool) -> list[Any]:
@@ -140,21 +152,12 @@ def settings(options: argparse.Namespace, *, gpu: bool) -> dict[str, Any]:
 def main() -> None:
     started = time.monotonic()
     options = arguments()
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    from speed_parent import Bench
+    from speed_parent import bench
 
-    bench = Bench(options.device, options.out, "throughput", started + 60 * options.minutes)
-    try:
-        gpu = bench.device_type == "cuda"
-        bench.result["settings"] = settings(options, gpu=gpu)
-        bench.run(plan(options, gpu=gpu))
-    finally:
-        bench.close()
-    counts: dict[str, int] = {}
-    for entry in bench.result["networks"].values():
-        for row in entry["cells"]:
-            counts[row["status"]] = counts.get(row["status"], 0) + 1
-    print(f"{bench.path}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+    with bench("throughput", options.device, options.out, started + 60 * options.minutes) as found:
+        gpu = found.device_type == "cuda"
+        found.result["settings"] = settings(options, gpu=gpu)
+        found.run(plan(options, gpu=gpu))
 
 
 if __name__ == "__main__":

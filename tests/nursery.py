@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import errno
+import importlib
 import json
 import mmap
 import os
@@ -26,6 +27,10 @@ from typing import IO, Any, cast
 
 MARK_BYTES = 128
 WRITING = ("open", "write", "pwrite", "ftruncate", "fsync", "fchmod", "replace", "mkdir", "unlink")
+PRELOADED = (
+    "regnetc.cli.training", "regnetc_runtime.data.workers", "regnetc_runtime.training.loop", "torch._dynamo",
+    "torch.distributed", "torch.utils.data",
+)  # fmt: skip
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 PATIENCE_S = 60.0  # for a run to end by itself
 
@@ -220,22 +225,35 @@ class _Mark:
         self.around(files, "remove", lambda *_: "removing old states")
 
 
-class _Disk:
-    """Counts the calls that write into a folder, and acts at the Nth.
+class Disk:
+    """Counts the calls that write into a folder, and acts at the Nth; `count` is told of each.
 
     `how` is `kill`, `once` or `on` (from then on), `error` the number of an error of the system; a
     write that fails has first written half.
     """
 
-    def __init__(self, mark: _Mark, folder: str, nth: int, how: str, error: str = "ENOSPC") -> None:
-        self.mark, self.folder, self.nth, self.how = mark, os.path.abspath(folder), nth, how
-        self.error = getattr(errno, error)
+    def __init__(
+        self,
+        folder: str,
+        nth: int,
+        how: str,
+        error: str = "ENOSPC",
+        *,
+        count: Callable[[int], None],
+    ) -> None:
+        self.folder, self.nth, self.how = str(Path(folder).absolute()), nth, how
+        self.error, self.count = getattr(errno, error), count
         self.calls = 0
         self.ours: set[int] = set()
         self.real = {n: getattr(os, n) for n in (*WRITING, "close")}
         for name in WRITING:
             setattr(os, name, self._shim(name))
         os.close = self._close
+
+    def restore(self) -> None:
+        """Let all calls be as they were."""
+        for name, real in self.real.items():
+            setattr(os, name, real)
 
     def _shim(self, name: str) -> Callable[..., Any]:
         real = self.real[name]
@@ -244,7 +262,7 @@ class _Disk:
             if not self._concerns(name, first, rest):
                 return real(first, *rest, **more)
             self.calls += 1
-            self.mark.count(self.calls)
+            self.count(self.calls)
             if self.calls == self.nth or (self.how == "on" and self.calls > self.nth):
                 self._act(name, first, rest)
             found = real(first, *rest, **more)
@@ -257,7 +275,7 @@ class _Disk:
     def _concerns(self, name: str, first: Any, rest: tuple[Any, ...]) -> bool:
         if isinstance(first, int):
             return first in self.ours
-        inside = os.path.abspath(os.fspath(first)).startswith(self.folder)
+        inside = str(Path(first).absolute()).startswith(self.folder)
         kinds = os.O_CREAT | os.O_WRONLY | os.O_DIRECTORY
         return inside and (name != "open" or bool(rest[0] & kinds))
 
@@ -291,7 +309,7 @@ def _short_of_memory(most: int) -> None:
         net.register_forward_pre_hook(refuse)
         return net
 
-    modules.build = build
+    modules.build = build  # type: ignore[assignment]
 
 
 def _mount_shared(size: str) -> None:
@@ -326,11 +344,11 @@ def _spoil_stream(hooks: dict[str, Any]) -> None:
 def _hook(mark: _Mark, hooks: dict[str, Any]) -> None:
     """What shall befall a run.
 
-    `disk` takes the arguments of `_Disk`, `memory` a number of images, `shared` a size, `user` a user's
+    `disk` takes the arguments of `Disk`, `memory` a number of images, `shared` a size, `user` a user's
     number, `close` numbers of standard streams, `pipe` and `full` the number of one.
     """
     if "disk" in hooks:
-        _Disk(mark, **hooks["disk"])
+        Disk(**hooks["disk"], count=mark.count)
     if "memory" in hooks:
         _short_of_memory(hooks["memory"])
     if "shared" in hooks:
@@ -415,14 +433,22 @@ def _reap(pid: int, patience_s: float) -> tuple[int, bool]:
 
 
 def _preload() -> None:
-    """Everything that a training imports."""
+    """Do once what takes long for the first time: imports, the font of a picture, a module verified."""
+    for name in PRELOADED:
+        importlib.import_module(name)
     import sklearn.datasets
-    import torch._dynamo
-    import torch.distributed
-    import torch.utils.data
+    import torch
+    from regnetc.cli import modules
+    from regnetc.recipes import canonical, find
+    from regnetc_runtime.evaluation import pictures
+    from regnetc_runtime.training.state import Epoch
 
     torch.set_num_threads(1)
     sklearn.datasets.load_digits()
+    epoch = Epoch(1, 1, 2.0, 10.0, 0.1, 2.0, 10.0, None, 1.0, 1.0, 1.0)
+    pictures.of_training([pictures.Curve("run", [[epoch]])], ".png")
+    modules.resolved(modules.read(Path(__file__).parent.parent / "generated/digits.py", None))
+    canonical.validate(find("digits", ()).json)
 
 
 def _requests() -> Iterator[dict[str, Any]]:
@@ -435,6 +461,7 @@ def _main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     marks: dict[int, _Mark] = {}
+    answer: dict[str, Any]
     for request in _requests():
         if "doing" in request:
             mark = marks[request["doing"]]

@@ -11,9 +11,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +34,14 @@ from test_training_kills import (
     check_equal,
     check_whole,
     checkpoint_folder,
+    slowly,
+    unharmed,
     training,
 )
 
 SHORT = ["--data", "digits", "--set", "epochs=1"]
 NOBODY = 65534
 HUGE = 10**9
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where runs go that nothing befalls."""
-    return tmp_path_factory.mktemp("unharmed")
-
-
-@cache
-def unharmed(place: Path, *kind: str) -> Path:
-    """The folder of a run that nothing befell."""
-    folder = place / f"run-{len(list(place.iterdir()))}"
-    assert nursery().run(training(kind, folder), place / "said").code == 0
-    return folder
 
 
 def ended(run: Run) -> Ended:
@@ -86,7 +74,8 @@ def stopped(here: Path, kind: list[str], epochs: int = 1, **hooks: Any) -> None:
     """A training that was asked to stop soon after so many epochs."""
     log = here / "run/log.jsonl"
     run = begin(here, *training(kind, here / "run"), **hooks)
-    run.until(lambda: log.exists() and log.read_bytes().count(b'"epoch"') >= epochs)
+    run.until(lambda: log.exists() and log.read_bytes().count(b'"event": "epoch"') >= epochs)
+    run.until(lambda: run.doing() == "step")
     run.send(signal.SIGTERM)
     assert ended(run).code == 143
 
@@ -115,11 +104,12 @@ def writing_calls(here: Path) -> int:
     return counted.calls
 
 
-def test_no_room_at_any_write(place: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_no_room_at_any_write(tmp_path: Path) -> None:
     """Each call fails in turn, once or from then on, with half of the data written."""
     calls = writing_calls(tmp_path)
     assert 40 < calls < 200
-    chosen = range(1, calls + 1) if KILLS >= 200 else range(3, calls + 1, calls // 5)
+    chosen = range(1, calls + 1) if KILLS >= 200 else range(9, calls + 1, calls // 5)
     failures = 0
     for nth in chosen:
         how, error = (("on", "ENOSPC"), ("once", "ENOSPC"), ("once", "EIO"))[nth % 3]
@@ -134,10 +124,10 @@ def test_no_room_at_any_write(place: Path, tmp_path: Path) -> None:
             assert reason in found.err, (fault, found)
         again = go(tmp_path, SHORT, "--resume")
         assert again.code == 0, (fault, again)
-        check_equal(tmp_path / "run", unharmed(place, *SHORT))
+        check_equal(tmp_path / "run", unharmed(*SHORT))
         shutil.rmtree(tmp_path / "run")
     assert failures > len(chosen) / 2
-    print(f"\n{failures} of {len(chosen)} faults at {calls} calls ended a run")
+    sys.stdout.write(f"{failures} of {len(chosen)} faults at {calls} calls ended a run\n")
 
 
 @pytest.fixture
@@ -152,7 +142,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk(small_disk: Path, tmp_path: Path, place: Path) -> None:
+def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     """A real one, which is made larger afterwards."""
     run = begin(tmp_path, *training(SHORT, small_disk / "run"))
     found = ended(run)
@@ -164,7 +154,7 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path, place: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     again = ended(begin(tmp_path, *training(SHORT, small_disk / "run", "--resume")))
     assert again.code == 0, again
-    check_equal(small_disk / "run", unharmed(place, *SHORT))
+    check_equal(small_disk / "run", unharmed(*SHORT))
 
 
 def test_a_full_disk_under_tensorboard(small_disk: Path, tmp_path: Path) -> None:
@@ -199,14 +189,21 @@ def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
                 continue
             (run / ".lock").chmod(0o444)
             found = ended(begin(tmp_path, *training(SHORT, run, "--resume"), **as_nobody))
-            assert found.code == 1, found
-            assert "permission denied" in found.err.lower(), found.err
+            assert found.code in (1, 2), found
+            assert "ermission denied" in found.err or "not readable" in found.err
         run.chmod(0o755)
         assert snapshot(run) == before
     finally:
-        place.chmod(0o755)
-        run.chmod(0o755)
+        for path in (place, *place.iterdir()):
+            path.chmod(0o755)
         shutil.rmtree(place)
+
+
+def listed(path: Path) -> list[Path] | tuple[int, ...]:
+    """What a folder holds, or what a file or a link is."""
+    status = path.lstat()
+    same = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
+    return sorted(path.iterdir()) if path.is_dir() else same
 
 
 def test_folders_that_no_run_goes_into(tmp_path: Path) -> None:
@@ -241,12 +238,12 @@ def test_folders_that_no_run_goes_into(tmp_path: Path) -> None:
         (foreign, "not-a-run"), (other_manifest, "not-a-run"), (below_a_file, "cannot-write"),
     ):  # fmt: skip
         make()
-        before = sorted(run.iterdir()) if run.is_dir() else os.lstat(run)
+        before = listed(run)
         for more in ([], ["--resume"]):
             found = go(tmp_path, SHORT, *more)
             assert found.code == 1, (make, found)
             assert f"error[{name}]" in found.err, (make, found)
-            after = sorted(run.iterdir()) if run.is_dir() else os.lstat(run)
+            after = listed(run)
             assert before == after, make
         for path in (target, run):
             if path.is_dir() and not path.is_symlink():
@@ -254,12 +251,12 @@ def test_folders_that_no_run_goes_into(tmp_path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def test_a_link_to_a_folder_is_followed(tmp_path: Path, place: Path) -> None:
+def test_a_link_to_a_folder_is_followed(tmp_path: Path) -> None:
     """As to a larger disk."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run").symlink_to("elsewhere")
     assert go(tmp_path, SHORT).code == 0
-    check_equal(tmp_path / "elsewhere", unharmed(place, *SHORT))
+    check_equal(tmp_path / "elsewhere", unharmed(*SHORT))
 
 
 # Data
@@ -281,12 +278,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def of(pictures: Path) -> list[str]:
     return [
-        "--data", str(pictures), "--recipe", "smoke", "--set", "epochs=3", "--set", "scale=[0.3, 1]",
+        "--data", str(pictures), "--recipe", "smoke", "--set", "epochs=2", "--set", "scale=[0.3, 1]",
         "--workers", "2",
     ]  # fmt: skip
 
 
-def test_data_that_vanish(pictures: Path, place: Path, tmp_path: Path) -> None:
+def test_data_that_vanish(pictures: Path, tmp_path: Path) -> None:
     """The run ends with a message, and goes on when they are back."""
     away = pictures.with_name("away")
     run = begin(tmp_path, *training(of(pictures), tmp_path / "run"))
@@ -303,7 +300,7 @@ def test_data_that_vanish(pictures: Path, place: Path, tmp_path: Path) -> None:
         away.rename(pictures)
     again = resumed(tmp_path)
     assert again.code == 0, again
-    check_equal(tmp_path / "run", unharmed(place, *of(pictures)))
+    check_equal(tmp_path / "run", unharmed(*of(pictures)))
 
 
 def test_an_image_that_cannot_be_read_is_named_once(pictures: Path, tmp_path: Path) -> None:
@@ -325,21 +322,18 @@ def test_an_image_that_cannot_be_read_is_named_once(pictures: Path, tmp_path: Pa
         assert named
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_worker_that_is_killed(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed(tmp_path: Path) -> None:
     """It is announced and replaced, and the bits do not change."""
-    whole = tmp_path / "whole"
-    assert ended(begin(tmp_path, *training(KINDS["workers"], whole))).code == 0
     run = begin(tmp_path, *training(KINDS["workers"], tmp_path / "run"))
     run.until(lambda: run.doing() == "step" and len(run.children()) == 2)
-    os.kill(run.children()[0], number)
+    os.kill(run.children()[0], signal.SIGKILL)
     found = ended(run)
     assert found.code == 0
     assert found.err == (
-        f"warning: a process that decodes images was killed by {number.name}; "
+        "warning: a process that decodes images was killed by SIGKILL; "
         "its work is done again (1 of 3 times)\n"
     )
-    check_equal(tmp_path / "run", whole)
+    check_equal(tmp_path / "run", unharmed(*KINDS["workers"]))
 
 
 def test_no_room_in_shared_memory(tmp_path: Path) -> None:
@@ -410,7 +404,7 @@ def test_much_too_little_memory(tmp_path: Path) -> None:
 # Who and what
 
 
-def test_two_runs_in_one_folder(tmp_path: Path, place: Path) -> None:
+def test_two_runs_in_one_folder(tmp_path: Path) -> None:
     """The second is refused, and does not disturb the first."""
     kind = ["--data", "digits", "--set", "epochs=2"]
     run = begin(tmp_path, *training(kind, tmp_path / "run"))
@@ -420,7 +414,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, place: Path) -> None:
         assert other.code == 1
         assert "error[run-in-use]: another process is training in" in other.err
     assert ended(run).code == 0
-    check_equal(tmp_path / "run", unharmed(place, *kind))
+    check_equal(tmp_path / "run", unharmed(*kind))
     there = go(tmp_path, kind)
     assert there.code == 1
     assert "error[run-exists]" in there.err
@@ -428,7 +422,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, place: Path) -> None:
 
 @pytest.fixture(scope="module")
 def paused(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three epochs, stopped in its second; a test takes a copy."""
+    """A run of two epochs, stopped in its second; a test takes a copy."""
     here = tmp_path_factory.mktemp("paused")
     stopped(here, KINDS["plain"])
     assert len(states(here)) == 2
@@ -444,16 +438,16 @@ def copied(paused: Path, tmp_path: Path) -> Path:
 def test_what_made_the_run_has_changed(copied: Path) -> None:
     """Each difference is named, and the folder stays as it was."""
     spec = (ROOT / "spec/digits.regnet").read_text()
-    (copied / "digits.regnet").write_text(spec.replace("d[i] = ", "d[i] = 1 + ", 1))
+    (copied / "digits.regnet").write_text(spec.replace("[1, 2, 2]", "[1, 1, 2]"))
     for path in (ROOT / "spec").glob("*.regnet"):
         if path.name != "digits.regnet":
             shutil.copy(path, copied)
-    other = copied / "digits.py"
-    made = ended(begin(copied, "compile", copied / "digits.regnet", "-o", other))
+    other = copied / "compiled/digits.py"
+    made = ended(begin(copied, "compile", copied / "digits.regnet", "-o", other.parent))
     assert made.code == 0, made
     before = snapshot(copied / "run")
     for arguments, said in (
-        ([MODULE, "--set", "epochs=4", "--set", "optimizer.lr=0.2"], ["recipe: epochs was 3, is 4", "recipe: optimizer was sgd(lr = 0.1,"]),
+        ([MODULE, "--set", "epochs=4", "--set", "optimizer.lr=0.2"], ["recipe: epochs was 2, is 4", "recipe: optimizer was sgd(lr = 0.1,"]),
         ([MODULE, "--seed", "7"], ["seed was 0, is 7"]),
         ([MODULE, "--data", "synthetic:400"], ["data_digest was "]),
         ([other], ["module: sha256 was "]),
@@ -472,15 +466,16 @@ def test_what_computes_has_changed(copied: Path) -> None:
     path = copied / "run/manifest.json"
     manifest = json.loads(path.read_bytes())
     manifest["versions"]["torch"] = "1.13"
+    manifest["how"]["threads"] = 2
     path.write_text(json.dumps(manifest))
-    found = resumed(copied, "--threads", "2")
+    found = resumed(copied)
     assert found.code == 0
     assert "warning: the last bits may differ from one uninterrupted run: " in found.err
-    assert "how: threads was 1, is 2" in found.err
+    assert "how: threads was 2, is 1" in found.err
     assert f"versions: torch was 1.13, is {torch.__version__}" in found.err
     manifest = json.loads(path.read_bytes())
-    assert [c["how"]["threads"] for c in manifest["continued"]] == [2]
-    assert manifest["how"]["threads"] == 1
+    assert [c["how"]["threads"] for c in manifest["continued"]] == [1]
+    assert manifest["how"]["threads"] == 2
 
 
 def flip(path: Path) -> None:
@@ -497,39 +492,37 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def folder(path: Path) -> None:
+def link(path: Path) -> None:
     path.unlink()
-    path.mkdir()
+    path.symlink_to("nothing")
 
 
-@pytest.mark.parametrize("damage", [flip, cut, empty, folder])
-def test_a_damaged_state(damage: Callable[[Path], None], copied: Path, place: Path) -> None:
+@pytest.mark.parametrize("damage", [flip, *slowly(cut, empty, link)])
+def test_a_damaged_state(damage: Callable[[Path], None], copied: Path) -> None:
     """It is said, and the one before is taken."""
     newest = states(copied)[0]
     damage(newest)
     found = resumed(copied)
     assert found.code == 0
     assert found.err == f"warning: damaged states are passed over: {newest.name}\n"
-    if newest.is_dir():
-        newest.rmdir()
-    check_equal(copied / "run", unharmed(place, *KINDS["plain"]))
+    check_equal(copied / "run", unharmed(*KINDS["plain"]))
 
 
-def test_all_states_damaged(copied: Path, place: Path) -> None:
+def test_all_states_damaged(copied: Path) -> None:
     """The run begins anew, which is said."""
     for path in states(copied):
         flip(path)
     found = resumed(copied)
     assert found.code == 0
     assert found.err.startswith("warning: damaged states are passed over: ")
-    check_equal(copied / "run", unharmed(place, *KINDS["plain"]))
+    check_equal(copied / "run", unharmed(*KINDS["plain"]))
 
 
-def test_a_half_line_in_the_log(copied: Path, place: Path) -> None:
+def test_a_half_line_in_the_log(copied: Path) -> None:
     with (copied / "run/log.jsonl").open("ab") as f:
         f.write(b'{"event": "step", "step": 2')
     assert resumed(copied).code == 0
-    check_equal(copied / "run", unharmed(place, *KINDS["plain"]))
+    check_equal(copied / "run", unharmed(*KINDS["plain"]))
 
 
 def test_states_of_a_stranger(copied: Path) -> None:
@@ -555,6 +548,16 @@ def test_states_of_a_stranger(copied: Path) -> None:
 JUNK: list[object] = [None, True, -1, 2.5, 1e999, "\ud800", "x" * 300, [], [{}], {}, {"a": {}}]
 
 
+def planned(folder: Path) -> verb.Plan | None:
+    """How a run would be gone on with; None where its manifest is refused."""
+    try:
+        return verb._before(folder)
+    except Problem as e:
+        if e.name != "not-a-run":
+            raise
+        return None
+
+
 def test_junk_in_the_manifest(copied: Path) -> None:
     """Any kind of value in any place gives a problem or a plan, never anything else."""
     path = copied / "run/manifest.json"
@@ -563,14 +566,9 @@ def test_junk_in_the_manifest(copied: Path) -> None:
     for key in sound:
         for junk in JUNK:
             path.write_text(json.dumps({**sound, key: junk}))
-            try:
-                plan = verb._before(copied / "run")
-            except Problem as e:
-                assert e.name == "not-a-run"
-                refused += 1
-            else:
-                assert plan is not None
-                assert plan.recipe == sound["recipe"]
+            plan = planned(copied / "run")
+            assert plan is None or plan.recipe == sound["recipe"]
+            refused += plan is None
     assert refused >= 4 * len(JUNK) - 8
     for key, junk in (
         ("seed", -1),
@@ -589,8 +587,8 @@ def test_junk_in_the_manifest(copied: Path) -> None:
     assert "error[not-a-run]" in resumed(copied).err
 
 
-def test_junk_in_the_metrics_of_a_finished_run(tmp_path: Path, place: Path) -> None:
-    shutil.copytree(unharmed(place, *SHORT), tmp_path / "run")
+def test_junk_in_the_metrics_of_a_finished_run(tmp_path: Path) -> None:
+    shutil.copytree(unharmed(*SHORT), tmp_path / "run")
     path = tmp_path / "run/metrics.json"
     sound = json.loads(path.read_bytes())
     assert resumed(tmp_path).code == 0
@@ -613,15 +611,15 @@ def test_junk_in_the_metrics_of_a_finished_run(tmp_path: Path, place: Path) -> N
 
 
 @pytest.mark.parametrize("closed", [[1], [2], [1, 2]])
-def test_closed_streams(closed: list[int], tmp_path: Path, place: Path) -> None:
+def test_closed_streams(closed: list[int], tmp_path: Path) -> None:
     """What would be said there is not, and no file of the run takes their numbers."""
     found = go(tmp_path, SHORT, close=closed)
     assert found.code == 0
     assert (found.out == "") == (1 in closed)
-    check_equal(tmp_path / "run", unharmed(place, *SHORT))
+    check_equal(tmp_path / "run", unharmed(*SHORT))
 
 
-def test_nobody_reads_what_is_said(tmp_path: Path, place: Path) -> None:
+def test_nobody_reads_what_is_said(tmp_path: Path) -> None:
     """A pipe without a reader: the training goes on."""
     kind = ["--data", "digits", "--set", "epochs=2"]
     found = go(tmp_path, kind, memory=40, pipe=2)
@@ -630,8 +628,8 @@ def test_nobody_reads_what_is_said(tmp_path: Path, place: Path) -> None:
     assert [json.loads(t)["event"] for t in lines] == ["out-of-memory", "epoch", "epoch"]
 
 
-def test_no_room_for_what_is_said(tmp_path: Path, place: Path) -> None:
+def test_no_room_for_what_is_said(tmp_path: Path) -> None:
     found = go(tmp_path, SHORT, full=1)
     assert found.code == 1
     assert "error[cannot-write]: there is no room for what goes to standard output" in found.err
-    check_equal(tmp_path / "run", unharmed(place, *SHORT))
+    check_equal(tmp_path / "run", unharmed(*SHORT))

@@ -188,7 +188,6 @@ def test_crops_grow_with_the_epochs() -> None:
         (32, 32, {"scale": (0.5, 1.0)}, False),
         (32, 32, {"crop": (24, 32)}, False),
         (None, 32, {}, False),
-        (None, 32, {}, False),
     ],
 )
 def test_where_nothing_is_to_be_done(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from regnetc_runtime import files
 from regnetc_runtime.problems import Problem
 
-CALLS = ("open", "write", "fsync", "replace", "close", "fchmod", "lstat")
+CALLS = ("open", "write", "fsync", "replace", "close", "fchmod", "lstat", "ftruncate", "fstat")
 
 
 class Faults:
@@ -186,3 +187,120 @@ def test_the_limit_holds_for_files_that_hide_their_size() -> None:
     with pytest.raises(Problem) as e:
         files.read(Path("/proc/cpuinfo"), 10)
     assert e.value.name == "too-large"
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_line_is_there_or_not(half: bool, tmp_path: Path) -> None:
+    """Whichever call fails, and if half of it was written before: no half line is left."""
+    path = tmp_path / "log"
+    for nth in range(1, 30):
+        path.write_bytes(b"one\n")
+        before = open_files()
+        with pytest.MonkeyPatch.context() as patch:
+            if half:
+                real = os.write
+                patch.setattr(os, "write", lambda fd, data: real(fd, data[:2]))  # noqa: B023
+            faults = Faults(patch, nth, OSError(errno.ENOSPC, "No space left"))
+            try:
+                files.append(path, b"second\n")
+            except Problem as e:
+                assert e.message == f"cannot write {path}: no space left"  # noqa: PT017
+            else:
+                assert faults.calls < nth
+        content = path.read_bytes()
+        assert content in (b"one\n", b"one\nsecond\n"), faults.failed
+        assert open_files() == before
+        if faults.calls < nth:
+            assert content == b"one\nsecond\n"
+            break
+    assert nth > 5
+
+
+def test_what_is_not_appended_to(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    for name in ("link", ".", "none/x", "real/x", "a\0b", "n" * 300):
+        with pytest.raises(Problem) as e:
+            files.append(tmp_path / name, b"new")
+        assert e.value.name == "cannot-write"
+    assert (tmp_path / "real").read_bytes() == b"old"
+    files.append(tmp_path / "new", b"a")
+    files.append(tmp_path / "new", b"b")
+    assert (tmp_path / "new").read_bytes() == b"ab"
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    before = open_files()
+    with files.locked(path) as mine:
+        assert mine
+        assert path.read_text() == f"{os.getpid()}\n"
+        with files.locked(path) as theirs:
+            assert not theirs
+        assert path.read_text() == f"{os.getpid()}\n"
+    with files.locked(path) as mine:
+        assert mine
+    assert open_files() == before
+
+
+def test_a_lock_that_cannot_be_had_is_no_lock_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system without locks, and a full one."""
+    before = open_files()
+    refuse = OSError(errno.ENOLCK, "No locks available")
+    for name in ("none/lock", ".", "a\0b"):
+        with pytest.raises(Problem, match="cannot write"), files.locked(tmp_path / name):
+            pass
+    (tmp_path / "link").symlink_to("lock")
+    with pytest.raises(Problem, match="cannot write"), files.locked(tmp_path / "link"):
+        pass
+    for owner, name in ((fcntl, "flock"), (os, "ftruncate"), (os, "pwrite")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, lambda *_: (_ for _ in ()).throw(refuse))
+            with (
+                pytest.raises(Problem, match="no locks available"),
+                files.locked(tmp_path / "lock"),
+            ):
+                pass
+    with files.locked(tmp_path / "lock") as mine:
+        assert mine
+    assert open_files() == before
+
+
+def test_a_forked_child_holds_no_lock(tmp_path: Path) -> None:
+    """One that outlives its parent would keep the lock for it."""
+    path = tmp_path / "lock"
+    (told, say), (hold, end) = os.pipe(), os.pipe()
+    with files.locked(path) as mine:
+        assert mine
+        child = os.fork()
+        if child == 0:
+            os.close(end)
+            os.write(say, bytes([len(files._locks)]))
+            os.read(hold, 1)
+            os._exit(0)
+        assert os.read(told, 1) == b"\0"
+    with files.locked(path) as again:
+        assert again
+    for fd in (told, say, hold, end):
+        os.close(fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_sweeping(tmp_path: Path) -> None:
+    left = f".regnetc-{'0' * 16}.tmp"
+    for name in (left, ".regnetc-1.tmp", "x.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    files.sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".regnetc-1.tmp", "x.tmp"]
+    with pytest.raises(Problem):
+        files.sweep(tmp_path / "none")
+
+
+def test_removing(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"")
+    files.remove(tmp_path / "x")
+    files.remove(tmp_path / "x")
+    with pytest.raises(Problem, match="cannot write"):
+        files.remove(tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,17 +33,20 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
-def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write the state after so many steps, and leave `keep` up to that step; no later one goes.
+def save(
+    folder: Path, step: int, checkpoint: Checkpoint, keep: int, damaged: Collection[str] = ()
+) -> Path:
+    """Write the state after so many steps; of those up to that step, `keep` stay that are not `damaged`.
 
-    Raises `cannot-write`.
+    Those of later steps stay as well. Raises `cannot-write`.
     """
     facts = torch.frombuffer(bytearray(json.dumps(checkpoint.facts).encode()), dtype=torch.uint8)
     data = safetensors_file.encode({**checkpoint.tensors, _FACTS: facts}, {})
     path = folder / f"{step:010}-{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
     files.write(path, data)
     before = [p for p in _saved(folder) if _step(p) <= step and p != path]
-    for old in before[keep - 1 :]:
+    sound = [p for p in before if p.name not in damaged]
+    for old in set(before) - set(sound[: keep - 1]):
         files.remove(old)
     return path
 
@@ -61,10 +65,11 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def _saved(folder: Path) -> list[Path]:
     """The files of states, the last step first. Raises `cannot-read`."""
     try:
-        return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+        found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name) and not p.is_dir()]
     except OSError as e:
         why = f"{printable(folder)} cannot be read: {printable(e.strerror)}"
         raise Problem("cannot-read", why) from e
+    return sorted(found, reverse=True)
 
 
 def _step(path: Path) -> int:

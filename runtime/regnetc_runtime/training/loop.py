@@ -31,6 +31,7 @@ from . import parallel, results
 from .average import Average
 from .drop_path import add_drop_path
 from .events import Events
+from .gradients import GradientTree, clip
 from .job import Job, Watch
 from .optimizer import optimizer
 from .order import Order
@@ -188,6 +189,9 @@ class Training:
         sums = torch.zeros_like(self.state.sums)
         self.state.optimizer.zero_grad(set_to_none=True)
         self.statistics.begin()
+        tree = None  # two are the same in any order, and shards are added up where they lie
+        if len(batches) * split > 2 and (self.group.world == 1 or job.options.parallel == "ddp"):
+            tree = GradientTree(self.state.net.parameters())
         for k, batch in enumerate(batches):
             place = (job.seed, "chunk", self.state.step, self.group.rank * self.share + k)
             labels = batch.labels.to(job.options.device, non_blocking=True)
@@ -199,16 +203,20 @@ class Training:
                 last = k == len(batches) - 1 and j == split - 1
                 if job.recipe.drop_path:
                     torch.manual_seed(seed_of(*place, "drop_path", j))
-                with parallel.synchronised(self.wrapped, last):
+                with parallel.synchronised(self.wrapped, last and tree is None):
                     with job.options.precision.autocast(job.options.device):
                         logits = self.forward(x)
                         loss = cross_entropy(logits, wanted)
                     part: Tensor = self.state.scaler.scale(loss) / (len(batches) * split)
                     torch.autograd.backward(part)
+                if tree is not None:
+                    tree.take()
                 self.statistics.end_chunk(last)
                 hits = (logits.detach().argmax(1) == true).sum()
                 sums += torch.stack([loss.detach() * len(x), hits, hits.new_tensor(len(x))])
         self.statistics.end()
+        if tree is not None:
+            parallel.mean_(tree.give())
         return sums
 
     def _move(self) -> None:
@@ -219,7 +227,7 @@ class Training:
             group["lr"] = lr
         if recipe.clip:
             state.scaler.unscale_(state.optimizer)
-            nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
+            clip(state.net.parameters(), recipe.clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
 

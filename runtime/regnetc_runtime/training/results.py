@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import files, safetensors_file
 from ..augment.chunks import ChunkAugment
 from ..augment.images import prepare_for
+from ..chance import seed_of
 from ..data import loader
 from ..data.bad import BadImages
 from ..data.parts import Chunk, Part
@@ -87,6 +88,7 @@ def _precise_batches(state: State, learnt: Part, job: Job, group: Group) -> Iter
         place = (job.seed, "precise", epoch, first)
         images = batch.images.to(device)
         images, _ = augment(images, batch.labels.to(device), place, job.classes)
+        torch.manual_seed(seed_of(*place, "drop_path"))
         yield job.options.precision.place_batch(images, device)
 
 

@@ -16,7 +16,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,13 @@ import torch
 
 from .. import files
 from ..limits import RUN_LOG_BYTES, RUN_MANIFEST_BYTES
-from ..problems import Problem, printable
+from ..problems import Problem, printable, some
 from . import checkpoint
 from .checkpoint import Checkpoint
 
-MANIFEST, MODULE, LOG, METRICS, LOCK = (
-    "manifest.json",
-    "module.py",
-    "log.jsonl",
-    "metrics.json",
-    ".lock",
-)
-CHECKPOINTS, WEIGHTS, BEST, RAW = (
-    "checkpoints",
-    "weights.safetensors",
-    "best.safetensors",
-    "raw.safetensors",
-)
+MANIFEST, MODULE, LOG = "manifest.json", "module.py", "log.jsonl"
+METRICS, LOCK, CHECKPOINTS = "metrics.json", ".lock", "checkpoints"
+WEIGHTS, BEST, RAW = "weights.safetensors", "best.safetensors", "raw.safetensors"
 
 MAKES = ("module", "recipe_digest", "data_digest", "seed", "weights")
 """What decides the result; a run whose parts differ in these is none."""
@@ -52,11 +42,15 @@ _NAMES = ("name", "file")  # of recipes and modules, which change nothing
 
 @dataclass(slots=True)
 class RunFolder:
-    """An open folder of a run, locked; `notes` say what is worth knowing about going on with it."""
+    """An open folder of a run, locked; `notes` say what is worth knowing about going on with it.
+
+    `damaged` names states that were found not to be sound.
+    """
 
     root: Path
     manifest: dict[str, Any]
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -84,13 +78,13 @@ class RunFolder:
 
     def save(self, step: int, state: Checkpoint, keep: int) -> None:
         """Save the state after so many steps, and keep the last few. Raises `cannot-write`."""
-        checkpoint.save(self.root / CHECKPOINTS, step, state, keep)
+        checkpoint.save(self.root / CHECKPOINTS, step, state, keep, self.damaged)
 
     def saved(self) -> Checkpoint | None:
         """The newest sound state."""
-        found, damaged = checkpoint.latest(self.root / CHECKPOINTS)
-        if damaged:
-            self.notes.append(f"damaged states are passed over: {', '.join(damaged[:4])}")
+        found, self.damaged = checkpoint.latest(self.root / CHECKPOINTS)
+        if self.damaged:
+            self.notes.append(f"damaged states are passed over: {some(self.damaged)}")
         return found
 
 
@@ -191,7 +185,7 @@ def _code_digest() -> str:
 def _new(root: Path, made_by: dict[str, Any], module: bytes) -> RunFolder:
     files.make_folder(root / CHECKPOINTS)
     files.write(root / MODULE, module)
-    run = RunFolder(root, {"regnetc_run": 1, **made_by, "continued": [], "test_split_used": []}, [])
+    run = RunFolder(root, {"regnetc_run": 1, **made_by, "continued": [], "test_split_used": []})
     run.state("running")
     return run
 
@@ -207,7 +201,7 @@ def _again(root: Path, made_by: dict[str, Any]) -> RunFolder:
             help="go on with what made it, or begin a new run in another folder with -o",
         )
     files.make_folder(root / CHECKPOINTS)
-    run = RunFolder(root, manifest, [])
+    run = RunFolder(root, manifest)
     continued = _continued(run)
     last = {**manifest, **(continued[-1] if continued else {})}
     other = [d for what in BITS for d in _differences(what, last, made_by)]
