@@ -51,7 +51,7 @@ KINDS: dict[str, list[str]] = {
         "--set", "optimizer=sgd(lr=0.05, momentum=0.9)", "--workers", "2",
     ],
 }  # fmt: skip
-TOGETHER = [*KINDS["plain"], "--set", "norm_batch=32", "--set", "precise_bn=128"]
+TOGETHER = [*KINDS["plain"], "--set", "norm_batch=32", "--set", "precise_bn=64"]
 
 
 def slowly(*values: object) -> list[Any]:
@@ -183,8 +183,8 @@ class Killer:
             self.fell[ended.doing] += 1
 
     def calls(self, nth: int) -> int:
-        """After how many calls that write: all of the first ones come in turn, later ones at random."""
-        return nth if nth <= 40 else self.random.randint(1, 120)
+        """After how many calls that write: of many kills, each of the first comes in turn."""
+        return nth if nth <= 40 and KILLS >= 100 else self.random.randint(1, 120)
 
     def instant(self) -> float:
         """Seconds from microseconds up to some epochs."""
@@ -231,7 +231,7 @@ def begun(tmp_path: Path) -> Iterator[Run]:
     assert not run.children()
 
 
-@pytest.mark.parametrize("number", EXITS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, *slowly(signal.SIGUSR1)])
 def test_asked_to_stop(number: signal.Signals, begun: Run, tmp_path: Path) -> None:
     """The state is saved at the step where it is, and the message says how to go on."""
     folder = tmp_path / "run"
@@ -274,7 +274,8 @@ def test_ctrl_c_at_the_end_of_an_epoch(doing: str, tmp_path: Path) -> None:
     check_equal(tmp_path / "run", unharmed(*KINDS["plain"]))
 
 
-@pytest.mark.parametrize("doing", ["finishing", *slowly("drawing")])
+@pytest.mark.slow
+@pytest.mark.parametrize("doing", ["finishing", "drawing"])
 def test_ctrl_c_after_the_last_step(doing: str, tmp_path: Path) -> None:
     ended = stopped_while(doing, KINDS["plain"], tmp_path)
     assert ended.code == 130
