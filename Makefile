@@ -45,9 +45,13 @@ type: .venv/ready ## Check types, strictly.
 	$(BIN)/mypy tests
 	$(BIN)/mypy generated
 
-bench: .venv/ready ## Measure start-up and the search of spaces against their peers; results go to benchmarks/results/.
+bench: .venv/ready peers ## Measure start-up, spaces, networks and the data pipeline against their peers, into benchmarks/results/.
 	$(BIN)/python benchmarks/startup.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine.py --long
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/pipeline.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/efficientnet.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/groups.py
 
 regen: .venv/ready ## Write everything that is derived: parse tables, modules, golden files, pictures.
 	cd compiler && PYTHONHASHSEED=0 ../$(BIN)/python -m regnetc.grammar

@@ -113,7 +113,12 @@ def test_committed_modules_are_what_their_specs_emit(stem: str, root: Path) -> N
 
 def test_nothing_else_is_committed_as_generated(root: Path) -> None:
     assert {p.stem for p in (root / "generated").glob("*.py")} == set(STEMS)
-    assert {p.stem for p in (root / "spec").glob("*.regnet")} == {*STEMS, *SPACES, "families", "recipes"}
+    assert {p.stem for p in (root / "spec").glob("*.regnet")} == {
+        *STEMS,
+        *SPACES,
+        "families",
+        "recipes",
+    }
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])
