@@ -31,6 +31,7 @@ PRELOADED = (
     "regnetc.cli.training", "regnetc_runtime.data.workers", "regnetc_runtime.training.loop", "torch._dynamo",
     "torch.distributed", "torch.utils.data",
 )  # fmt: skip
+STREAMS = {1: "stdout", 2: "stderr"}
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 PATIENCE_S = 60.0  # for a run to end by itself
 
@@ -325,20 +326,25 @@ def _mount_shared(size: str) -> None:
             raise OSError(ctypes.get_errno(), "no mounting")
 
 
+def _lead(fd: int, to: int) -> None:
+    """Let a standard stream lead to an open file, as if it had from the beginning."""
+    os.dup2(to, fd)
+    os.close(to)
+    if fd:
+        setattr(sys, STREAMS[fd], os.fdopen(fd, "w", buffering=1, closefd=False))
+
+
 def _spoil_stream(hooks: dict[str, Any]) -> None:
     """Close standard streams, or let one lead to a pipe that nobody reads or to a full disk."""
     for fd in hooks.get("close", ()):
         os.close(fd)
-        setattr(sys, {1: "stdout", 2: "stderr"}[fd], None)
+        setattr(sys, STREAMS[fd], None)
     if "pipe" in hooks:
         here, there = os.pipe()
         os.close(here)
-        os.dup2(there, hooks["pipe"])
-        os.close(there)
+        _lead(hooks["pipe"], there)
     if "full" in hooks:
-        full = os.open("/dev/full", os.O_WRONLY)
-        os.dup2(full, hooks["full"])
-        os.close(full)
+        _lead(hooks["full"], os.open("/dev/full", os.O_WRONLY))
 
 
 def _hook(mark: _Mark, hooks: dict[str, Any]) -> None:
@@ -381,9 +387,7 @@ def _live(request: dict[str, Any], mark: _Mark) -> int:
     os.setpgid(0, 0)
     place = request["streams"]
     for fd, name in ((0, os.devnull), (1, f"{place}/out"), (2, f"{place}/err")):
-        opened = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
-        os.dup2(opened, fd)
-        os.close(opened)
+        _lead(fd, os.open(name, os.O_RDWR | os.O_CREAT, 0o666))
     os.environ |= request["env"]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)

@@ -30,7 +30,7 @@ from .fetch import Remote
 from .names import Names
 from .tars import Listing
 
-FETCHED_AT_ONCE = 4
+FETCHED_AT_ONCE = 1  # more would need room for more in a cache that may be small
 BRACES = 32  # in a pattern
 DROPPED = 10  # times that the cache may lose a shard between fetching and reading it
 _RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
