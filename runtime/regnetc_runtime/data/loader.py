@@ -6,7 +6,9 @@ of them does what, or on whether one of them was killed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from ..chance import numpy_generator
 from ..limits import REPLACEMENTS
-from ..problems import Problem
+from ..problems import Problem, printable
 from .bad import GONE, UNREADABLE, BadImages, Failure
 from .batches import Batch
 from .parts import Chunk, Part
@@ -24,6 +26,7 @@ from .parts import Chunk, Part
 Prepare = Callable[[Tensor, np.random.Generator], Tensor]
 
 PIECE = 256  # images that a worker decodes at a time
+SHARED = "/dev/shm"  # noqa: S108 - nothing is opened there
 
 
 class Piece(NamedTuple):
@@ -46,6 +49,16 @@ class Decoded:
     given_up: bool = False
     problem: Failure | None = None
 
+    def shared(self) -> Decoded:
+        """The same in shared memory. Raises what torch does where there is no room for it.
+
+        torch would do it later, in a thread whose failure nobody hears of.
+        """
+        for tensor in (self.images, self.indices):
+            if tensor is not None:
+                tensor.share_memory_()
+        return self
+
     def pin_memory(self) -> Decoded:
         """The same in memory that is copied to a GPU without waiting."""
         if self.images is not None:
@@ -65,8 +78,16 @@ class Decoder:
     stop: Any = None
 
     def __getitem__(self, piece: Piece) -> Decoded:
-        """The images of a piece, in order."""
-        chunk = piece.chunk
+        """The images of a piece, in order; in a worker, in memory that the other process sees."""
+        decoded = self._decode(piece.chunk)
+        if self.stop is None:
+            return decoded
+        try:
+            return decoded.shared()
+        except (RuntimeError, OSError) as e:
+            return Decoded(None, _numbers([]), problem=Failure.of("", _no_room(e)))
+
+    def _decode(self, chunk: Chunk) -> Decoded:
         images: list[Tensor] = []
         taken: list[int] = []
         failures: list[Failure] = []
@@ -102,6 +123,18 @@ class Decoder:
             else:
                 return image, tried
         return None
+
+
+def _no_room(e: Exception) -> Problem:
+    free = ""
+    with suppress(OSError):
+        room = os.statvfs(SHARED)
+        free = f", which has {room.f_bavail * room.f_frsize >> 10:,} KiB free"
+    return Problem(
+        "no-shared-memory",
+        f"decoded images do not fit into {SHARED}{free}: {printable(str(e).partition(chr(10))[0])}",
+        help=f"enlarge {SHARED} (docker: --shm-size), take fewer workers, or none: --workers 0",
+    )
 
 
 def _numbers(taken: list[int]) -> Tensor:

@@ -21,10 +21,9 @@ from torch.utils.data import DataLoader
 from ..chance import generator
 from ..limits import WORKER_RESTARTS
 from ..problems import Problem
-from .loader import Decoded, Decoder, Piece
+from .loader import SHARED, Decoded, Decoder, Piece
 
 AHEAD = 2  # pieces that each worker has in hand
-SHARED = "/dev/shm"  # noqa: S108 - nothing is opened there
 SECONDS = 5.0  # for a worker to end by itself
 
 
