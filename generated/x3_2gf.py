@@ -79,7 +79,7 @@ class Head(nn.Module):
     def __init__(self, w_in: int, classes: int) -> None:
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(w_in, classes)
+        self.fc: nn.Module = nn.Linear(w_in, classes) if classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.avg_pool(x).flatten(1))
@@ -99,13 +99,14 @@ class RegNetX3_2GF(nn.Module):
         self.head = Head(1008, classes)
         self.apply(initialize)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """Return the output of every stage: 1/4, 1/8, 1/16 and 1/32 of the image's side."""
+    def features(self, x: Tensor, out: list[int] | None = None) -> list[Tensor]:
+        """Return each stage's output, or those in `out`: 1/4, 1/8, 1/16 and 1/32 of the image's side."""
         s1 = self.s1(self.stem(x))
         s2 = self.s2(s1)
         s3 = self.s3(s2)
         s4 = self.s4(s3)
-        return [s1, s2, s3, s4]
+        found = [s1, s2, s3, s4]
+        return found if out is None else [found[i - 1] for i in out]
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x)[-1])
@@ -123,7 +124,7 @@ def initialize(module: nn.Module) -> None:
 
 
 def model(classes: int = 1000) -> RegNetX3_2GF:
-    """Build RegNetX-3.2GF with random weights."""
+    """Build RegNetX-3.2GF with random weights; without classes it gives pooled features."""
     return RegNetX3_2GF(classes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 RATIOS = [
@@ -30,6 +30,7 @@ class AnyNet:
     image: int
     channels: int
     classes: int
+    unusual: dict[str, object] = field(default_factory=dict)
 
     def spec(self, name: str = "Net") -> str:
         """The network in the language."""
@@ -45,6 +46,7 @@ class AnyNet:
         }  # fmt: skip
         if self.se:
             lines["se"] = self.se
+        lines |= self.unusual
         body = "".join(f"  {k} = {v}\n" for k, v in lines.items())
         return f'use "families.regnet"\n\nmodel {name} extends AnyNet {{\n{body}}}\n'
 
@@ -68,6 +70,44 @@ def any_net(r: random.Random) -> AnyNet:
     return AnyNet(
         block, r.choice(["relu", "silu", "gelu"]), stem, stages, se, r.choice([0, 0, 32]),
         r.choice([7, 16, 33, 64]), r.choice([1, 3]), r.choice([1, 10, 37]),
+    )  # fmt: skip
+
+
+def unusual_net(r: random.Random) -> AnyNet:
+    """As `any_net`, with parts that few networks have: any of them, in any company."""
+    net = any_net(r)
+    own: dict[str, object] = {
+        "order": r.choice(["post", "pre"]) if net.block != "Z" else "post",
+        "shortcut": r.choice(["conv", "avg", "none"]), "tail": r.choice(["plain", "activation"]),
+        "pool": r.choice(["avg", "max", "avgmax", "catavgmax"]),
+
+        "drop_path": r.choice([0, "0.2"]), "checkpointing": r.choice([0, 1]),
+        "frozen": r.choice([0, len(net.stages)]),
+    }  # fmt: skip
+    if net.se:
+        own["se_of"], own["se_by"] = r.choice([("in", 1), ("in", 8), ("inner", 8)])
+        own["se_activation"] = r.choice(["relu", "silu", "gelu"])
+    stem, w_stem, stages = net.stem[0], net.stem[1], net.stages
+    if r.random() < 0.3:
+        stem, w_stem = "tiered", 16
+    if r.random() < 0.4:  # every width a multiple of every group and of 1/b
+        stages = [
+            (48 * r.randint(1, 2), d, s, r.choice([Fraction(1, 2), Fraction(1)]), 8)
+            for _, d, s, _, _ in stages
+        ]
+        w_stem = 48
+        own |= {"norm": "group", "norm_g": r.choice([2, 6]), "b_of": r.choice(["in", "out"])}
+    if r.random() < 0.3:  # dilated from some stage on
+        reached = {"simple": 2, "resnet": 4, "cifar": 1, "tiered": 4}[stem]
+        few = r.randint(0, len(stages))
+        for _, _, stride, _, _ in stages[:few]:
+            reached *= stride
+        if reached <= 64:
+            own["output_stride"] = reached
+            stages = [(w, d, s if k < few else 2, b, g) for k, (w, d, s, b, g) in enumerate(stages)]
+    return replace(
+        net, stem=(stem, w_stem), stages=stages, classes=r.choice([0, net.classes]),
+        head=48 if net.head else 0, unusual=own,
     )  # fmt: skip
 
 

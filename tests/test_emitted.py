@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,16 @@ from regnetc.names import class_name, module_name
 from regnetc.network import Network
 from regnetc_runtime.count import count
 from regnetc_runtime.load import build, load
-from strategies import any_net
+from strategies import AnyNet, any_net, unusual_net
 from torch import nn
 
 # All 500 networks of `make test-all`; a plain run tries the first of them.
 MODULES = int(os.environ.get("REGNETC_MODULES", "60"))
 STEMS = [*SHIPPED, "digits"]
 SPACES = ("anynetx", "regnety", "regnetz", "x400mf_space", "regimes")
+
+
+POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.MaxPool2d, nn.AvgPool2d)
 
 
 def hooked(net: nn.Module, channels: int, image: int) -> dict[str, int]:
@@ -39,11 +43,11 @@ def hooked(net: nn.Module, channels: int, image: int) -> dict[str, int]:
                 c[name] += m.weight.numel() * spread
             c["pycls"] += biased
             c["mmcv"] += biased if isinstance(m, nn.Conv2d) else 0
-        elif isinstance(m, nn.BatchNorm2d):
+        elif isinstance(m, nn.BatchNorm2d | nn.GroupNorm):
             c["mmcv"] += 2 * out.numel()
         elif isinstance(m, nn.ReLU):
             c["mmcv"] += out.numel()
-        elif isinstance(m, nn.AdaptiveAvgPool2d | nn.MaxPool2d):
+        elif isinstance(m, POOLS):
             c["mmcv"] += args[0].numel()
 
     hooks = [m.register_forward_hook(add) for m in net.modules()]
@@ -63,10 +67,13 @@ def built(n: Network) -> nn.Module:
     return build(load(emit.emit(n).encode(), "net.py"))
 
 
+@pytest.mark.parametrize("kind", [any_net, unusual_net])
 @pytest.mark.parametrize("part", range(4))
-def test_emitted_modules_cost_what_the_closed_forms_say(part: int, tmp_path: Path) -> None:
+def test_emitted_modules_cost_what_the_closed_forms_say(
+    part: int, kind: Callable[[random.Random], AnyNet], tmp_path: Path
+) -> None:
     r = random.Random(1)
-    nets = [any_net(r) for _ in range(MODULES)]
+    nets = [kind(r) for _ in range(MODULES if kind is any_net else MODULES // 2)]
     for net in nets[part::4]:
         path = tmp_path / "net.regnet"
         path.write_text(net.spec(), "utf-8")
@@ -173,7 +180,10 @@ def test_every_kind_of_module_is_formatted_and_typed(root: Path) -> None:
     )
     assert formatted.returncode == 0, formatted.stdout
     for file in files:  # modules of cases share names, so each is checked by itself
-        if "generated" in file or any(k in file for k in ("model_z/", "model_any/")):
+        if "generated" in file or any(
+            k in file
+            for k in ("model_z/", "model_any/", "model_pre/", "model_tiered/", "model_backbone/")
+        ):
             typed = subprocess.run(
                 [*python, "mypy", "--strict", "--config-file=", file],
                 cwd=root,
@@ -191,7 +201,15 @@ SMALL = {
     "model_z_gelu": 64,
     "model_any": 32,
     "model_b2": 64,
+    "model_pre": 64,
+    "model_tiered": 64,
+    "model_backbone": 64,
 }
+
+
+def channels_of(net: nn.Module) -> int:
+    """Channels of the images that a network takes."""
+    return next(m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d))
 
 
 @pytest.mark.parametrize("case", SMALL)
@@ -201,7 +219,7 @@ def test_modules_script_export_and_train(case: str, root: Path) -> None:
         str(root / f"tests/cases/{case}/input.py"),
     )
     net = build(module).eval()
-    channels = net.stem.conv.in_channels  # type: ignore[union-attr]
+    channels = channels_of(net)
     x = torch.randn(2, channels, SMALL[case], SMALL[case])  # type: ignore[arg-type]
     with torch.no_grad():
         wanted = net(x)
@@ -209,7 +227,7 @@ def test_modules_script_export_and_train(case: str, root: Path) -> None:
         assert torch.equal(exported, wanted)
     loss = net.train()(x).square().mean()
     loss.backward()
-    assert all(p.grad is not None for p in net.parameters())
+    assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -217,7 +235,7 @@ def test_modules_script_export_and_train(case: str, root: Path) -> None:
 def test_modules_run_under_torchscript(case: str, root: Path) -> None:
     path = root / f"tests/cases/{case}/input.py"
     net = build(load(path.read_bytes(), str(path))).eval()
-    x = torch.randn(2, net.stem.conv.in_channels, SMALL[case], SMALL[case])  # type: ignore[union-attr, arg-type]
+    x = torch.randn(2, channels_of(net), SMALL[case], SMALL[case])
     with torch.no_grad():
         assert torch.equal(torch.jit.script(net)(x), net(x))
         assert len(torch.jit.script(net).features(x)) == len(net.features(x))  # type: ignore[operator]

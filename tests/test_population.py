@@ -663,6 +663,10 @@ os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
 """
 
 
+PROGRESS = {"sample": "sampling", "compile": "compiling", "fit": "fitting"}
+"""What a slow machine says now and then."""
+
+
 @pytest.mark.parametrize("command", ["sample", "compile", "fit"])
 def test_ctrl_c_while_a_process_starts(command: str, here: Path, regime: Path) -> None:
     arguments = {
@@ -674,7 +678,10 @@ def test_ctrl_c_while_a_process_starts(command: str, here: Path, regime: Path) -
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    said = [
+        line for line in done.stderr.splitlines() if not line.startswith(f"{PROGRESS[command]}: ")
+    ]
+    assert (done.returncode, said) == (0, [])
     assert command != "sample" or held("pop") == held(regime)
 
 

@@ -10,13 +10,13 @@ import ast
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from . import __version__, ir
 from .names import class_name, plain_file_name
-from .network import Network
+from .network import STEM_STRIDES, Network
 
 _COLUMNS = 100
 _ACTIVATIONS = {"relu": "nn.ReLU(inplace=True)", "silu": "nn.SiLU()", "gelu": "nn.GELU()"}
@@ -27,6 +27,7 @@ _STEMS = {
         "{}, w_out, 7, stride=2, padding=3",
     ),
     "cifar": ("3x3 convolution with stride 1, for small images.", "{}, w_out, 3, padding=1"),
+    "tiered": ("Three 3x3 convolutions with strides 2, 1 and 2, ever wider.", ""),
 }
 IR_PREFIX = "# network: "
 
@@ -73,6 +74,8 @@ def _code(tree: ast.Module, name: str) -> str:
             node.name = "Net"
         if isinstance(node, ast.Name) and node.id == name:
             node.id = "Net"
+        if isinstance(node, ast.Constant) and node.value == name:
+            node.value = "Net"  # an annotation
     return ast.dump(tree)
 
 
@@ -98,10 +101,10 @@ def _render(network: Network) -> str:
 def _view(n: Network) -> dict[str, Any]:
     """What the template needs, as words and numbers that are ready to be written."""
     counts = n.counts
-    bottleneck = any(s.inner != s.w for s in n.stages)
-    se = any(any(s.se) for s in n.stages)
+    sizes = _sizes(n)
     words, args = _STEMS[n.stem.type]
     origin = plain_file_name(n.origin.file)
+    se = "w_se" in sizes
     return {
         "version": __version__,
         "origin": origin or "a spec",
@@ -113,30 +116,135 @@ def _view(n: Network) -> dict[str, Any]:
         "doc": _escaped(n.doc),
         "params": f"{counts.params:,}",
         "flops": f"{counts.pycls:,}",
+        "as_in_pycls": _as_in_pycls(n),
+        "imports": _imports(n),
         "image": n.image,
+        "channels": n.channels,
         "classes": n.classes,
-        "activation": n.activation,
+        "block_words": _block_words(n),
+        "norm": partial(_norm, n),
         "af": _ACTIVATIONS[n.activation],
+        "se_af": _ACTIVATIONS[n.se_act],
         "linear": n.block == "Z",
-        "bottleneck": bottleneck,
-        "inner": "w_b" if bottleneck else "w_out",
+        "shortcut": n.carried_by,
+        "pre": n.order == "pre",
+        "branch": "drop_path(self.f(x), self.drop_path, self.training)"
+        if n.extras.drop_path
+        else "self.f(x)",
+        "sum": _sum(n),
+        "tail": n.tail,
+        "pool": n.pool,
+        "drop_path": n.extras.drop_path,
+        "checkpointing": n.extras.checkpointing,
+        "frozen": ", ".join(["self.stem", *(f"self.s{i}" for i in range(1, n.extras.frozen + 1))])
+        if n.extras.frozen
+        else "",
+        "sizes": sizes,
+        "inner": "w_b" if "w_b" in sizes else "w_out",
         "se": se,
-        "plain": not bottleneck and not se,
+        "plain": not sizes and not _split(n),
+        "dilated": "dilation" in sizes,
+        "stage_words": _stage_words(n, sizes),
+        "stage_sizes": _stage_sizes(n, sizes),
+        "first": _block_args(n, sizes, 0),
+        "rest": _block_args(n, sizes, 1),
         "channels_out": _tuple(s.w for s in n.stages),
         "strides": _tuple(n.reductions),
         "stem": {
             "words": words,
             "args": args.format(n.channels),
+            "tiers": n.stem.type == "tiered",
             "pool": n.stem.type == "resnet",
             "w": n.stem.w,
         },
-        "stages": list(_stages(n, bottleneck=bottleneck, se=se)),
+        "stages": list(_stages(n, sizes)),
         "stage_names": ", ".join(f"s{i}" for i in range(1, len(n.stages) + 1)),
         "reductions": _and([f"1/{r}" for r in n.reductions]),
         "head": _head(n),
-        "table": list(_table(n, bottleneck=bottleneck)),
+        "table": list(_table(n, bottleneck="w_b" in sizes)),
         "network": ir.to_json(n),
     }
+
+
+def _split(n: Network) -> bool:
+    """Whether the first block of a stage is of another width inside than the rest."""
+    return any(s.inner_first != s.inner for s in n.stages)
+
+
+def _sizes(n: Network) -> list[str]:
+    """What a block is told beside its widths, stride and groups."""
+    inside = any(s.inner != s.w or s.inner_first != s.w for s in n.stages)
+    return [
+        *(["w_b"] if inside else []),
+        *(["w_se"] if any(any(s.se) for s in n.stages) else []),
+        *(["dilation"] if any(s.dilation != (1, 1) for s in n.stages) else []),
+    ]
+
+
+def _stage_sizes(n: Network, sizes: list[str]) -> list[tuple[str, str]]:
+    """The same of a stage: pairs are for the first block and for the rest."""
+    pairs = {"groups", "w_b"} if _split(n) else set()
+    pairs |= {"w_se", "dilation"}
+    return [(k, "tuple[int, int]" if k in pairs else "int") for k in ("groups", *sizes)]
+
+
+def _block_args(n: Network, sizes: list[str], at: int) -> str:
+    return ", ".join(f"{k}[{at}]" if kind != "int" else k for k, kind in _stage_sizes(n, sizes))
+
+
+def _stage_words(n: Network, sizes: list[str]) -> str:
+    if _split(n) or "dilation" in sizes:
+        return "`depth` blocks of equal width; the first has the stride and the first of each pair."
+    if "w_se" in sizes:
+        return (
+            "`depth` blocks of equal width; the first one has the stride and squeezes to `w_se[0]`."
+        )
+    return "`depth` blocks of equal width; the first one has the stride."
+
+
+def _block_words(n: Network) -> str:
+    if n.order == "pre":
+        return "shortcut(y) + f(y) of the normalised, activated y; nothing follows the sum."
+    if n.block == "Z" and n.carried_by == "none":
+        return "x + f(x), or f(x) alone where the shape changes; no activation at the end."
+    if n.block == "Z":
+        return "shortcut(x) + f(x), projecting the shortcut when the shape changes; no activation."
+    if n.carried_by == "none":
+        return f"{n.activation}(x + f(x)), or {n.activation}(f(x)) where the shape changes."
+    how = "averaging and projecting" if n.carried_by == "avg" else "projecting"
+    return f"{n.activation}(shortcut(x) + f(x)), {how} the shortcut when the shape changes."
+
+
+def _sum(n: Network) -> str:
+    """The shortcut and the branch of a block, added and activated."""
+    branch = "branch" if n.extras.drop_path else "self.f(x)"
+    if n.order == "pre":
+        return f"self.proj(x) + {branch}"
+    carried = f"self.bn(self.proj(x)) + {branch}"
+    return carried if n.block == "Z" else f"self.af({carried})"
+
+
+def _norm(n: Network, w: str) -> str:
+    if n.norm.type == "batch":
+        return f"nn.BatchNorm2d({w})"
+    return f"nn.GroupNorm({w} // {n.norm.g}, {w})"
+
+
+def _imports(n: Network) -> list[str]:
+    names = ", ".join(["Tensor", *(["cat"] if n.pool == "catavgmax" else []), "nn"])
+    found = [f"from torch import {names}"]
+    if n.extras.checkpointing:
+        found += ["from torch.jit import unused", "from torch.utils.checkpoint import checkpoint"]
+    return found
+
+
+def _as_in_pycls(n: Network) -> bool:
+    """Whether pycls can say the network, and so has a checkpoint for it."""
+    return (
+        n.norm.type == "batch" and n.shortcut is None and n.order == "post" and n.pool == "avg"
+        and n.stem.type != "tiered" and n.se_activation is None and not n.tail and not _split(n)
+        and n.classes > 0
+    )  # fmt: skip
 
 
 def _escaped(doc: str) -> str:
@@ -168,14 +276,18 @@ def _number(x: int | float) -> str:
     return str(near) if near.numerator == 1 and float(near) == x else repr(x)
 
 
-def _stages(n: Network, *, bottleneck: bool, se: bool) -> Iterator[dict[str, Any]]:
+def _stages(n: Network, sizes: list[str]) -> Iterator[dict[str, Any]]:
     w_in = n.stem.w
+    split = _split(n)
     for i, s in enumerate(n.stages, 1):
-        args = f"{w_in}, {s.w}, depth={s.d}, stride={s.stride}, groups={s.groups}"
-        if bottleneck:
-            args += f", w_b={s.inner}"
-        if se:
+        pair = f"({s.groups_first}, {s.groups})" if split else str(s.groups)
+        args = f"{w_in}, {s.w}, depth={s.d}, stride={s.stride}, groups={pair}"
+        if "w_b" in sizes:
+            args += f", w_b=({s.inner_first}, {s.inner})" if split else f", w_b={s.inner}"
+        if "w_se" in sizes:
             args += f", w_se=({s.se[0]}, {s.se[-1]})"
+        if "dilation" in sizes:
+            args += f", dilation={s.dilation}"
         yield {
             "name": f"s{i}",
             "args": args,
@@ -185,18 +297,29 @@ def _stages(n: Network, *, bottleneck: bool, se: bool) -> Iterator[dict[str, Any
         w_in = s.w
 
 
+_POOLS = {
+    "avg": "global average pooling",
+    "max": "global max-pooling",
+    "avgmax": "the mean of global average and max-pooling",
+    "catavgmax": "global average and max-pooling side by side",
+}
+
+
 def _head(n: Network) -> dict[str, Any]:
     last = n.stages[-1].w
-    if not n.head:
-        words = "Global average pooling and a linear classifier."
-        return {"conv": False, "words": words, "init": "w_in: int", "w": "w_in", "args": str(last)}
-    words = "1x1 convolution, global average pooling and a linear classifier."
+    parts = [
+        *(["an activation"] if n.tail else []),
+        *(["1x1 convolution"] if n.head else []),
+        _POOLS[n.pool],
+    ]
+    words = f"{', '.join(parts)} and a linear classifier."
+    w = "w" if n.head else "w_in"
     return {
-        "conv": True,
-        "words": words,
-        "init": "w_in: int, w: int",
-        "w": "w",
-        "args": f"{last}, {n.head}",
+        "conv": n.head > 0,
+        "words": words[0].upper() + words[1:],
+        "init": "w_in: int, w: int" if n.head else "w_in: int",
+        "w": f"2 * {w}" if n.pool == "catavgmax" else w,
+        "args": f"{last}, {n.head}" if n.head else str(last),
     }
 
 
@@ -213,14 +336,14 @@ def _table(n: Network, *, bottleneck: bool) -> Iterator[str]:
     ]
     blank = ["-"] if bottleneck else []
     parts = n.parts()
-    stem_stride = "1" if n.stem.type == "cifar" else "2"
+    stem_stride = str(STEM_STRIDES[n.stem.type] // (2 if n.stem.type == "resnet" else 1))
     rows = [["stem", _side(parts[0].side), str(n.stem.w), *blank, "-", stem_stride, "-"]]
     for s, part in zip(n.stages, parts[1:], strict=False):
         inner = [str(s.inner)] if bottleneck else []
         rows.append(
             [part.name, _side(part.side), str(s.w), *inner, str(s.d), str(s.stride), str(s.groups)]
         )
-    rows.append(["head", _side(1), str(n.classes), *blank, "-", "-", "-"])
+    rows.append(["head", _side(1), str(n.classes or n.seen), *blank, "-", "-", "-"])
     wide = [
         max(9 if k == 1 else 6, *(len(r[k]) for r in [columns, *rows])) for k in range(len(columns))
     ]

@@ -1,6 +1,7 @@
 """Networks to canonical JSON and back. Checked against `ir.schema.json` both ways.
 
-Canonical: keys sorted, ASCII only, whole numbers as integers, no NaN, one spelling for each network.
+Canonical: keys sorted, ASCII only, whole numbers as integers, no NaN, one spelling for each network:
+what most networks do not have is left out where it is the usual.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from . import __version__
 from .diagnostics import printable, shows
 from .limits import IR_BYTES
-from .network import Network, Origin, Row, Stage, Stem
+from .network import Extras, Network, Norm, Origin, Row, Stage, Stem, usual_shortcut
 from .syntax import read_literal
 
 VERSION = 1
@@ -45,11 +46,33 @@ def to_data(network: Network) -> dict[str, Any]:
         "parameters": dict(network.parameters),
         "published": [_row_data(row) for row in network.published],
         "counts": network.counts.as_dict(),
+        **_unusual(network),
     }
 
 
+def _unusual(n: Network) -> dict[str, Any]:
+    """What is said only where it is not the usual."""
+    x = n.extras
+    said = {
+        "se_activation": n.se_activation,
+        "norm": {"type": n.norm.type, "g": n.norm.g} if n.norm.type != "batch" else None,
+        "shortcut": n.shortcut,
+        "order": n.order if n.order != "post" else None,
+        "tail": "activation" if n.tail else None,
+        "pool": n.pool if n.pool != "avg" else None,
+        "drop_path": x.drop_path or None,
+        "checkpointing": x.checkpointing or None,
+        "frozen": x.frozen or None,
+    }
+    return {k: v for k, v in said.items() if v is not None}
+
+
 def _stage_data(s: Stage) -> dict[str, Any]:
+    first = {"inner_first": s.inner_first} if s.inner_first != s.inner else {}
+    dilated = {"dilation": list(s.dilation)} if s.dilation != (1, 1) else {}
     return {
+        **first,
+        **dilated,
         "w": s.w,
         "d": s.d,
         "stride": s.stride,
@@ -150,7 +173,22 @@ def _network(data: dict[str, Any]) -> Network:
             (k, _whole(data["parameters"][k])) for k in _ORDER if k in data["parameters"]
         ),
         published=tuple(_row(r) for r in data["published"]),
+        se_activation=data.get("se_activation"),
+        norm=_norm(data.get("norm")),
+        shortcut=data.get("shortcut"),
+        order=data.get("order", "post"),
+        tail="tail" in data,
+        pool=data.get("pool", "avg"),
+        extras=Extras(
+            float(data.get("drop_path", 0)),
+            bool(data.get("checkpointing")),
+            _whole(data.get("frozen", 0)),
+        ),
     )
+
+
+def _norm(found: dict[str, Any] | None) -> Norm:
+    return Norm() if found is None else Norm(found["type"], _whole(found["g"]))
 
 
 _ORDER = ("d", "w0", "wa", "wm", "g", "b", "se")
@@ -164,7 +202,10 @@ def _whole(x: Any) -> Any:
 
 def _stage(s: dict[str, Any]) -> Stage:
     numbers = {k: _whole(s[k]) for k in ("w", "d", "stride", "b", "inner", "g")}
-    return Stage(**numbers, se=tuple(_whole(x) for x in s["se"]))
+    first = _whole(s.get("inner_first", numbers["inner"]))
+    dilation = tuple(_whole(x) for x in s.get("dilation", (1, 1)))
+    se = tuple(_whole(x) for x in s["se"])
+    return Stage(**numbers, se=se, inner_first=first, dilation=(dilation[0], dilation[1]))
 
 
 def _row(r: dict[str, Any]) -> Row:
@@ -173,11 +214,18 @@ def _row(r: dict[str, Any]) -> Row:
 
 
 def _consistent(network: Network, data: dict[str, Any]) -> None:
+    w_in = network.stem.w
     for number, stage in enumerate(network.stages, 1):
-        if stage.inner % stage.g:
+        wrong = next((x for x in (stage.inner, stage.inner_first) if x % stage.g), None)
+        if wrong is not None:
             raise IRError(
-                f"stages/{number - 1}: {stage.inner} channels do not split into groups of {stage.g}"
+                f"stages/{number - 1}: {wrong} channels do not split into groups of {stage.g}"
             )
+        if stage.inner_first not in (stage.inner, round(Fraction(w_in) / _ratio(stage.b))):
+            raise IRError(
+                f"stages/{number - 1}: {stage.inner_first} channels are not {w_in} / {stage.b}"
+            )
+        w_in = stage.w
         if len(stage.se) != stage.d or len(set(stage.se[1:])) > 1:
             raise IRError(f"stages/{number - 1}: its squeezes do not belong to {stage.d} blocks")
         if any(bool(se) != (network.block != "X" and any(stage.se)) for se in stage.se):
@@ -199,8 +247,27 @@ def _consistent(network: Network, data: dict[str, Any]) -> None:
         raise IRError("head/w: it is not the width of the last stage")
     if not all(c == "\n" or shows(c) for c in network.doc):
         raise IRError("doc: it holds characters that cannot be seen")
+    _usual_left_out(network)
     if network.counts.as_dict() != data["counts"]:
         raise IRError("counts: they are not those of the network")
+
+
+def _usual_left_out(n: Network) -> None:
+    """One spelling for each network, and none that the language cannot say."""
+    squeezes = any(any(stage.se) for stage in n.stages)
+    if n.se_activation is not None and (not squeezes or n.se_activation == n.activation):
+        raise IRError("se_activation: it is the usual one")
+    if n.shortcut == usual_shortcut(n.block):
+        raise IRError("shortcut: it is the usual one")
+    if n.order == "pre" and n.block == "Z":
+        raise IRError("order: a Z block has none")
+    if n.extras.frozen > len(n.stages):
+        raise IRError("frozen: there are not so many stages")
+    if n.norm.type == "group":
+        widths = [*n.stem_widths, *((n.head,) if n.head else ())]
+        widths += [w for s in n.stages for w in (s.w, s.inner, s.inner_first)]
+        if any(w % n.norm.g for w in widths):
+            raise IRError("norm/g: it does not divide every width")
 
 
 def _ratio(b: int | float) -> Fraction:

@@ -165,3 +165,15 @@ def fit(w: Any, b: Ratio, g: Any, rounding: Rounding, on: Arithmetic = WHOLE) ->
 def squeeze(w_in: Any, se: Ratio, on: Arithmetic = WHOLE) -> Any:
     """Channels that squeeze-and-excitation keeps of the `w_in` that enter a block, halves to even."""
     return on.quotient(on.nearest(w_in * se.numerator, se.denominator), se.denominator)
+
+
+def squeeze_by(w: int, se: Ratio, by: int) -> int:
+    """Channels that squeeze-and-excitation keeps of `w`, as a multiple of `by`.
+
+    By one it is `squeeze`; by more the nearest multiple, halves up, and no less than one of them, as in
+    the code of timm and of MobileNet.
+    """
+    if by == 1:
+        return int(squeeze(w, se))
+    kept = (2 * w * se.numerator + by * se.denominator) // (2 * by * se.denominator) * by
+    return max(by, int(kept))

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from . import regnet
+from . import complexity, regnet
 from .cells import Cell, Cells, Value
 from .diagnostics import Diagnostic, Label, Note, Span, has_errors
 from .limits import STAGE_DEPTH, STAGES, TOTAL_DEPTH, WIDTH
-from .network import Network, Row, Stage, Stem
+from .network import STEM_STRIDES, Extras, Network, Norm, Row, Stage, Stem, usual_shortcut
 from .scopes import Scope
 from .tree import Call
 from .values import Quantity, shown
@@ -85,6 +85,7 @@ def _resolve(cells: Cells, published: Sequence[Row]) -> Resolution | None:
     written = [row for row in rows if row is not None]
     _depths(cells, written, line)
     _excitation_suits(cells, words)
+    _order_suits(cells, words)
     fits = [_fitted(cells, i, row, line) for i, row in enumerate(written, 1)]
     if has_errors(cells.problems):
         return None
@@ -199,6 +200,13 @@ def _excitation_suits(cells: Cells, words: dict[str, Any]) -> None:
         _say_at(cells, "se", "conflict", message, "write `se = 1/4`, or `block = X`")
 
 
+def _order_suits(cells: Cells, words: dict[str, Any]) -> None:
+    """Pre-activation blocks end without an activation as they are, and tap no width before their norm."""
+    if words["order"] == "pre" and words["block"] == "Z":
+        message = "a Z block ends without an activation; in pre-activation order every block does"
+        _say_at(cells, "order", "conflict", message, "write `block = Y`, or `order = post`")
+
+
 def _say_at(cells: Cells, parameter: str, name: str, message: str, remedy: str) -> None:
     """A problem of the model with a value that may stand in another file."""
     span = cells.spans.get((parameter, None))
@@ -274,6 +282,33 @@ def _nearest(fit: regnet.Fit, b: Fraction) -> str:
 # The network.
 
 
+def _stages(
+    cells: Cells, words: dict[str, Any], rows: Sequence[_Row], fits: Sequence[regnet.Fit]
+) -> list[Stage]:
+    """The stages with their squeezes; from the output stride on, dilation in the place of strides."""
+    stages: list[Stage] = []
+    w_in, se = int(words["stem"].value), words["se"].value
+    wanted, reached = int(words["output_stride"].value), STEM_STRIDES[words["stem_type"]]
+    dilation = 1
+    for i, (row, fit) in enumerate(zip(rows, fits, strict=True), 1):
+        first = _inner_first(cells, i, row, fit, w_in) if words["b_of"] == "in" else fit.inner
+        sizes = ((w_in, first), *[(fit.w, fit.inner)] * (row.d - 1))
+        squeezed = tuple(_squeezed(words, se, *pair) for pair in sizes)
+        if se and not all(squeezed) and not cells.problems:
+            none = w_in if not squeezed[0] else fit.w
+            message = f"stage {i} squeezes {none} channels to none"
+            _say_at(cells, "se", "out-of-range", message, "write a larger `se`")
+        stride, before = row.stride, dilation
+        if wanted and reached * stride > wanted:
+            dilation, stride = dilation * stride, 1
+        reached *= stride
+        inside = (fit.inner, fit.g, squeezed, first, (before, dilation))
+        stages.append(Stage(fit.w, row.d, stride, plain(row.b), *inside))
+        w_in = fit.w
+    _reaches(cells, reached, wanted)
+    return stages
+
+
 def _network(
     cells: Cells,
     words: dict[str, Any],
@@ -284,23 +319,20 @@ def _network(
     def number(name: str) -> int:
         return int(words[name].value)
 
-    stages: list[Stage] = []
-    w_in = number("stem")
     se = words["se"].value
-    for i, (row, fit) in enumerate(zip(rows, fits, strict=True), 1):
-        squeezed = [regnet.squeeze(w, se) for w in (w_in, *[fit.w] * (row.d - 1))]
-        if se and not all(squeezed) and not cells.problems:
-            none = w_in if not squeezed[0] else fit.w
-            message = f"stage {i} squeezes {none} channels to none"
-            _say_at(cells, "se", "out-of-range", message, "write a larger `se`")
-        stages.append(
-            Stage(fit.w, row.d, row.stride, plain(row.b), fit.inner, fit.g, tuple(squeezed))
-        )
-        w_in = fit.w
+    stages = _stages(cells, words, rows, fits)
+    _norms_suit(cells, words, stages)
+    if words["drop_path"].value == 1:
+        message = "a network whose last block is always skipped does not learn it"
+        _say_at(cells, "drop_path", "out-of-range", message, "write less than 1")
+    if number("frozen") > len(stages):
+        message = f"there are {len(stages)} stages, and `frozen` says {number('frozen')}"
+        _say_at(cells, "frozen", "out-of-range", message, "name no more stages than there are")
+    shortcut, block, act = words["shortcut"], words["block"], words["se_activation"]
     return Network(
         name=cells.title,
         doc=cells.scope.declaration.doc,
-        block=words["block"],
+        block=block,
         activation=words["activation"],
         rounding=words["rounding"],
         image=number("image"),
@@ -310,7 +342,64 @@ def _network(
         stages=tuple(stages),
         head=number("head"),
         parameters=_parameters(cells, line, se),
+        se_activation=act if se and act and act != words["activation"] else None,
+        norm=Norm("group", number("norm_g")) if words["norm"] == "group" else Norm(),
+        shortcut=shortcut if shortcut and shortcut != usual_shortcut(block) else None,
+        order=words["order"],
+        tail=words["tail"] == "activation",
+        pool=words["pool"],
+        extras=Extras(
+            float(words["drop_path"].value), number("checkpointing") > 0, number("frozen")
+        ),
     )
+
+
+def _inner_first(cells: Cells, i: int, row: _Row, fit: regnet.Fit, w_in: int) -> int:
+    """Channels inside the first block of a stage where `b` divides the width that comes in."""
+    inner = Fraction(w_in) / row.b
+    if inner.denominator != 1 or inner % fit.g:
+        what = shown(inner) if inner.denominator != 1 else f"{int(inner):,}"
+        message = f"stage {i}: {w_in:,} channels come in, and {what} do not split into groups of {fit.g:,}"
+        remedy = "change the width before, `b` or `g`, or write `b_of = out`"
+        _indivisible(cells, i, message, "g", remedy)
+        return fit.inner
+    if inner > WIDTH:
+        cells.say("out-of-range", f"stage {i} is {int(inner):,} channels wide, more than {WIDTH:,}")
+    return int(inner)
+
+
+def _squeezed(words: dict[str, Any], se: Fraction, w_in: int, inner: int) -> int:
+    """Channels that squeeze-and-excitation keeps in one block."""
+    return regnet.squeeze_by(
+        inner if words["se_of"] == "inner" else w_in, se, int(words["se_by"].value)
+    )
+
+
+def _reaches(cells: Cells, reached: int, wanted: int) -> None:
+    if wanted and reached != wanted:
+        message = f"the strides make {reached}, so no dilation makes an output stride of {wanted}"
+        remedy = (
+            f"write `output_stride = {reached}`"
+            if wanted > reached
+            else "change `stride[i]` or the stem"
+        )
+        _say_at(cells, "output_stride", "conflict", message, remedy)
+
+
+def _norms_suit(cells: Cells, words: dict[str, Any], stages: Sequence[Stage]) -> None:
+    """Whether group norm splits every width that it normalises."""
+    if words["norm"] != "group":
+        return
+    g, stem, head = (int(words[k].value) for k in ("norm_g", "stem", "head"))
+    stems = complexity.tiers(stem) if words["stem_type"] == "tiered" else (stem,)
+    named = [("the stem", w) for w in stems]
+    for i, s in enumerate(stages, 1):
+        named += [(f"stage {i}", w) for w in (s.w, s.inner, s.inner_first)]
+    named += [("the head", head)] if head else []
+    wrong = next(((where, w) for where, w in named if w % g), None)
+    if wrong is not None:
+        message = f"{wrong[0]}: group norm cannot take {wrong[1]:,} channels {g:,} at a time"
+        _say_at(cells, "norm_g", "indivisible", message, "change the widths, or `norm_g`")
 
 
 def _parameters(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from . import regnet
 from .limits import IMAGE, STAGE_DEPTH, WIDTH
-from .network import Network, Stage, Stem
+from .network import Network, Stage, Stem, squeeze_rule
 
 HOW: dict[str, tuple[float, float, float]] = {
     "d": (1, 0, 0),
@@ -137,8 +137,15 @@ def _built(n: Network, rows: list[tuple[int, int, int]], image: int) -> Network 
         fit = regnet.fit(width, b, group, "paper")
         if fit.w > WIDTH or fit.inner > WIDTH or depth > STAGE_DEPTH or image > IMAGE:
             return None
-        se = _squeezed(n, w_in, fit.w, depth)
-        stages.append(Stage(fit.w, depth, s.stride, s.b, fit.inner, fit.g, se))
+        first = fit.inner
+        if _split(n):
+            inner = Fraction(w_in) / b
+            if inner.denominator != 1 or inner % fit.g:
+                return None
+            first = int(inner)
+        sizes = ((w_in, first), *[(fit.w, fit.inner)] * (depth - 1))
+        se = tuple(_squeezed(n, *pair) for pair in sizes)
+        stages.append(Stage(fit.w, depth, s.stride, s.b, fit.inner, fit.g, se, first, s.dilation))
         w_in = fit.w
     doc = f"{n.name}, scaled."
     return n._replace(
@@ -147,12 +154,18 @@ def _built(n: Network, rows: list[tuple[int, int, int]], image: int) -> Network 
     )  # fmt: skip
 
 
-def _squeezed(n: Network, w_in: int, w: int, depth: int) -> tuple[int, ...]:
+def _split(n: Network) -> bool:
+    """Whether `b` divides the width that comes in."""
+    return any(s.inner_first != s.inner for s in n.stages)
+
+
+def _squeezed(n: Network, w_in: int, inner: int) -> int:
     share = dict(n.parameters).get("se", 0)
     if not share:
-        return (0,) * depth
+        return 0
     se = Fraction(share).limit_denominator(2**20)
-    return tuple(regnet.squeeze(x, se) for x in (w_in, *[w] * (depth - 1)))
+    of, by = squeeze_rule(n)
+    return regnet.squeeze_by(inner if of == "inner" else w_in, se, by)
 
 
 def _judged(before: Network, after: Network, ideal: Factors, target: int) -> Scaled:

@@ -54,14 +54,45 @@ _ALL = (
         "rounding", "how a quantised width meets its groups", "word", words=("paper", "torchvision"), default="paper",
     ),
     Parameter("stem", "width of the stem", "integer"),
-    Parameter("stem_type", "kind of stem", "word", words=("simple", "resnet", "cifar"), default="simple"),
+    Parameter("stem_type", "kind of stem", "word", words=("simple", "resnet", "cifar", "tiered"), default="simple"),
+    Parameter("norm", "the normalisation", "word", words=("batch", "group"), default="batch"),
+    Parameter("norm_g", "channels that group norm takes together", "integer", default=16),
+    Parameter(
+        "order", "whether activations follow convolutions or precede them", "word", words=("post", "pre"),
+        default="post",
+    ),
+    Parameter(
+        "shortcut", "what carries a shortcut whose shape changes", "word", words=("conv", "avg", "none"), default="",
+    ),
+    Parameter(
+        "tail", "what the last stage goes through before the head", "word", words=("plain", "activation"),
+        default="plain",
+    ),
+    Parameter("pool", "the global pooling", "word", words=("avg", "max", "avgmax", "catavgmax"), default="avg"),
     Parameter("head", "width of a 1x1 convolution before the classifier, 0 for none", "integer", low=0, default=0),
     Parameter("channels", "channels of the image", "integer", high=1024, default=3),
-    Parameter("classes", "outputs of the classifier", "integer", high=limits.CLASSES),
+    Parameter("classes", "outputs of the classifier, 0 for none", "integer", low=0, high=limits.CLASSES),
     Parameter("image", "side of the square image, in pixels", "integer", high=limits.IMAGE),
     Parameter(
         "se", "share of the channels that squeeze-and-excitation keeps, 0 for none", "real", low=0, high=1, default=0,
         quantum=Fraction(1, 128),
+    ),
+    Parameter("se_of", "the channels that `se` is a share of", "word", words=("in", "inner"), default="in"),
+    Parameter("se_by", "what the squeezed channels are a multiple of", "integer", high=64, default=1),
+    Parameter(
+        "se_activation", "the activation inside squeeze-and-excitation", "word", words=("relu", "silu", "gelu"),
+        default="",
+    ),
+    Parameter("b_of", "the width that `b` divides", "word", words=("out", "in"), default="out"),
+    Parameter(
+        "output_stride", "pixels of the image to one of the last stage, 0 for what strides make", "integer", low=0,
+        high=64, default=0,
+    ),
+    Parameter("drop_path", "rate at which the last block is skipped in training", "real", low=0, high=1, default=0),
+    Parameter("checkpointing", "1: recompute activations in the backward pass", "integer", low=0, high=1, default=0),
+    Parameter(
+        "frozen", "how many stages stay as they are, and the stem with them", "integer", low=0, high=limits.STAGES,
+        default=0,
     ),
     Parameter("stages", "number of stages", "integer", high=limits.STAGES),
     Parameter("stride", "stride of the first block of a stage", "integer", "stages", high=4),
@@ -90,7 +121,10 @@ ALIASES = {
     "strides": "stride[i]", "ss": "stride[i]", "num_classes": "classes", "num_stages": "stages",
     "in_chans": "channels", "in_channels": "channels", "image_size": "image", "resolution": "image",
     "input_size": "image", "stem_w": "stem", "stem_width": "stem", "head_w": "head",
-    "se_r": "se", "se_ratio": "se", "act": "activation", "block_type": "block",
+    "se_r": "se", "se_ratio": "se", "act": "activation", "block_type": "block", "act_layer": "activation",
+    "norm_layer": "norm", "downsample": "shortcut", "preact": "order", "bottle_in": "b_of", "global_pool": "pool",
+    "num_features": "head", "drop_path_rate": "drop_path", "frozen_stages": "frozen",
+    "grad_checkpointing": "checkpointing",
 }  # fmt: skip
 
 # flops-like counts may carry the unit F; the bare word means the convention of the paper's code.

@@ -389,7 +389,11 @@ def test_ctrl_c_and_death_leave_no_process(number: int) -> None:
         os.killpg(running.pid, number)
     else:
         running.kill()
-    _, said = running.communicate(timeout=30)
+    try:
+        _, said = running.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        raise
     assert running.returncode == (0 if number == signal.SIGINT else -9)
     assert said == "" or number == signal.SIGKILL
     until = time.monotonic() + 20

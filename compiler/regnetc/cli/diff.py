@@ -94,6 +94,8 @@ def _facts(n: Network) -> dict[str, Any]:
         "block": n.block, "activation": n.activation, "image": n.image, "channels": n.channels,
         "classes": n.classes, "rounding": n.rounding, **dict(n.parameters), "stem type": n.stem.type,
         "stem w": n.stem.w, "head conv": n.head or None, "stages": len(n.stages),
+        "se activation": n.se_activation, "norm": n.norm.type, "norm g": n.norm.g or None, "order": n.order,
+        "shortcut": n.carried_by, "tail": n.tail, "pool": n.pool, **n.extras._asdict(),
     }  # fmt: skip
     for i, s in enumerate(n.stages, 1):
         values = {
@@ -102,6 +104,8 @@ def _facts(n: Network) -> dict[str, Any]:
             "stride": s.stride,
             "b": s.b,
             "inner": s.inner,
+            "inner of the first": s.inner_first,
+            "dilation": ", ".join(map(str, s.dilation)),
             "g": s.g,
             "se": ", ".join(map(str, sorted(set(s.se)))),
         }

@@ -33,7 +33,9 @@ def bar(what: str) -> Iterator[Progress]:
         task = shown.add_task(what, total=None)
 
         def tell(done: int, total: int | None, text: str) -> None:
-            shown.update(task, completed=done, total=total, description=f"{what}: {text}")
+            shown.update(
+                task, completed=done, total=total, description=f"{what}: {text}" if text else what
+            )
 
         yield tell
 
@@ -47,6 +49,6 @@ def _lines(what: str) -> Progress:
         if time.monotonic() - last >= 10:
             last = time.monotonic()
             of = f"/{total:,}" if total is not None else ""
-            click.echo(f"{what}: {done:,}{of} {text}", err=True)
+            click.echo(f"{what}: {done:,}{of} {text}".rstrip(), err=True)
 
     return tell

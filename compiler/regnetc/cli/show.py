@@ -149,6 +149,9 @@ def _show_network(n: Network, image: int) -> None:
     out.print(
         f"{n.block} blocks, {n.activation}, {image} x {image} pixels, {n.channels} channels, {n.classes:,} classes"
     )
+    unusual = _unusual(n)
+    if unusual:
+        out.print(f"  {unusual}")
     out.print(f"  {_written(n)}")
     out.print()
     out.print(_parts_table(n, image))
@@ -163,6 +166,28 @@ def _show_network(n: Network, image: int) -> None:
         out.print(
             f"{printable(row.source) or 'published'}: {row.field} {row.printed} {row.verdict} (ours {row.ours:,}{way})"
         )
+
+
+def _unusual(n: Network) -> str:
+    """What this network has and most have not."""
+    x = n.extras
+    dilated = any(s.dilation != (1, 1) for s in n.stages)
+    words = {
+        f"{n.stem.type} stem": n.stem.type != "simple",
+        f"group norm over {n.norm.g} channels": n.norm.type == "group",
+        "pre-activation": n.order == "pre",
+        f"{n.carried_by} shortcuts": n.shortcut is not None,
+        f"{n.se_act} in squeeze-and-excitation": n.se_activation is not None,
+        "b of the width that comes in": any(s.inner_first != s.inner for s in n.stages),
+        "an activation before the head": n.tail,
+        f"a head of {n.head:,} channels": n.head > 0,
+        f"{n.pool} pooling": n.pool != "avg",
+        f"dilated to an output stride of {n.reductions[-1]}": dilated,
+        f"stochastic depth {x.drop_path:g}": x.drop_path > 0,
+        "checkpointing": x.checkpointing,
+        f"stem and {x.frozen} stages frozen": x.frozen > 0,
+    }
+    return ", ".join(k for k, there in words.items() if there)
 
 
 def _written(n: Network) -> str:

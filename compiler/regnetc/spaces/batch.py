@@ -295,7 +295,8 @@ class Batch:
     def frame(self, image: int | None) -> Frame:
         fixed: Any = self.space.fixed
         return Frame(
-            block=fixed["block", None], relu=fixed["activation", None] == "relu",
+            style=self.space.style, relu=fixed["activation", None] == "relu",
+            se_relu=(fixed["se_activation", None] or fixed["activation", None]) == "relu",
             image=image or int(self.common("image")), channels=int(self.common("channels")),
             stem_type=fixed["stem_type", None], head=int(self.common("head")),
             classes=int(self.common("classes")), strides=self._strides(),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import complexity
-from ..complexity import BlockType, Counts, StageShape, StemType, Tally
+from ..complexity import Counts, StageShape, StemType, Style, Tally
 from .arrays import Floats, Room
 
 Monomial = tuple[str, ...]
@@ -88,8 +88,9 @@ class Frame(NamedTuple):
     `se` says whether blocks squeeze and excite; `inner` whether the width inside differs from `w`.
     """
 
-    block: BlockType
+    style: Style
     relu: bool
+    se_relu: bool
     image: int
     channels: int
     stem_type: StemType
@@ -241,7 +242,7 @@ def _variables(frame: Frame) -> tuple[str, ...]:
     names = ["w_in", "w", "d", "g"]
     names += ["inner"] * frame.inner
     names += ["se_first", "se_rest"] * frame.se
-    names += ["reshaped"] * (frame.block != "Z" and 1 in frame.strides)
+    names += ["reshaped"] * (frame.style.shortcut != "none" and 1 in frame.strides)
     return tuple(names)
 
 
@@ -252,20 +253,22 @@ def _symbolic(frame: Frame) -> list[tuple[dict[str, Poly], int]]:
     se = (v("se_first"), v("se_rest")) if frame.se else (0, 0)
     out: list[tuple[dict[str, Poly], int]] = []
     w_stem: int = v("w_in")  # type: ignore[assignment]
-    tally, side = complexity.stem(frame.stem_type, frame.channels, w_stem, frame.image)
+    tally, side = complexity.stem(
+        frame.stem_type, frame.channels, w_stem, frame.image, frame.style.order
+    )
     out.append((_polys(tally, frame), 0))
     for at, stride in enumerate(frame.strides):
         shape = StageShape(v("w"), v("d"), stride, inner, v("g"), *se)  # type: ignore[arg-type]
-        tally, side = complexity.stage(frame.block, w_stem, shape, side)
+        tally, side = complexity.stage(frame.style, w_stem, shape, side)
         out.append((_polys(tally, frame), at))
     w_last: int = v("w")  # type: ignore[assignment]
-    tally = complexity.head(w_last, frame.head, frame.classes, side)
+    tally = complexity.head(w_last, frame.head, frame.classes, side, frame.style)
     out.append((_polys(tally, frame), len(frame.strides) - 1))
     return out
 
 
 def _polys(tally: Tally, frame: Frame) -> dict[str, Poly]:
-    counts = Counts.of(tally, relu=frame.relu)
+    counts = Counts.of(tally, relu=frame.relu, se_relu=frame.se_relu)
     return {name: Poly.of(value) for name, value in counts.as_dict().items()}
 
 

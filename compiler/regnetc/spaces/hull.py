@@ -204,11 +204,12 @@ class Hull:
     def _total(self, depth: int, image: int | None, end: int) -> Counts:
         """The counts at one end. Blocks beyond one for each stage go where they cost least, or most."""
         fixed: Any = self.space.fixed
-        kind, relu = fixed["block", None], fixed["activation", None] == "relu"
+        style, relu = self.space.style, fixed["activation", None] == "relu"
+        se_relu = (fixed["se_activation", None] or fixed["activation", None]) == "relu"
         side: Any = image or self._end("image", end)
         w_in = self._end("stem", end)
         tally, side = complexity.stem(
-            fixed["stem_type", None], self._end("channels", end), w_in, side
+            fixed["stem_type", None], self._end("channels", end), w_in, side, style.order
         )
         total, extra = tally, []
         se = self.cell("se", None)[end] or Fraction(0)
@@ -217,14 +218,20 @@ class Hull:
             w, d, inner, g = (pair[end] for pair in s)
             squeezed = [regnet.squeeze(x, se) for x in (w_in, w)]
             shape = StageShape(w, self._own_depth(d), stride, inner, g, *squeezed)
-            plain: Any = "Z" if end == 0 and stride == 1 else kind  # the shape may stay as it is
-            tally, side = complexity.stage(plain, w_in, shape, side)
+            reshaped = (
+                stride > 1 or end == 1
+            )  # at a stride of 1 the shape may stay as it is, or not
+            tally, side = complexity.stage(style, w_in, shape, side, reshaped=reshaped)
             total += tally
-            rest, _ = complexity.block("Z" if end == 0 else kind, w, shape, 1, squeezed[1], side)
-            extra.append(Counts.of(rest, relu=relu))
+            rest, _ = complexity.block(style, w, shape, 1, squeezed[1], side)
+            extra.append(Counts.of(rest, relu=relu, se_relu=se_relu))
             w_in = w
-        total += complexity.head(w_in, self._end("head", end), self._end("classes", end), side)
-        return _with_blocks(Counts.of(total, relu=relu), extra, self._blocks(depth, end), end)
+        total += complexity.head(
+            w_in, self._end("head", end), self._end("classes", end), side, style
+        )
+        return _with_blocks(
+            Counts.of(total, relu=relu, se_relu=se_relu), extra, self._blocks(depth, end), end
+        )
 
     def _own_depth(self, d: int) -> int:
         return 1 if self.space.line is not None else d

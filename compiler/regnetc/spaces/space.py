@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from ..canonical import draw_line, fix_line, lines_of, requirement
 from ..cells import Cell, Cells
 from ..check_lines import stage_offset
+from ..complexity import Style
 from ..diagnostics import Span, SpecError, has_errors
 from ..distributions import Distribution
 from ..draws import distribution
 from ..limits import STAGES
+from ..network import usual_shortcut
 from ..refinement import narrowest
 from ..scopes import Drawn, Scope
 from ..tree import Bound, Call, Declaration, Draw, Fix, Member, Ref, references
@@ -82,6 +84,20 @@ class Space(NamedTuple):
     def span(self) -> Span:
         return self.scope.declaration.name.span
 
+    @property
+    def style(self) -> Style:
+        """What the layers of all its networks are: words are not drawn."""
+        word: Any = {name: self.fixed.get((name, None)) for name in _STYLE}
+        shortcut = word["shortcut"] or usual_shortcut(word["block"])
+        return Style(
+            word["block"], shortcut, word["order"], word["tail"] == "activation", word["pool"]
+        )
+
+
+_STYLE = ("block", "shortcut", "order", "tail", "pool")
+_UNDRAWN = {"b_of": "out", "se_of": "in", "norm": "batch", "se_by": 1, "output_stride": 0}
+"""What models may say otherwise, and spaces that are drawn from may not."""
+
 
 def called(cell: Cell) -> str:
     name, stage = cell
@@ -134,6 +150,7 @@ class Probe(Cells):
             for name in STAGED:
                 self.value(name, stage)
         self._excitation()
+        self._usual()
         self._bounded()
 
     def _stages(self) -> None:
@@ -159,6 +176,18 @@ class Probe(Cells):
             )
         elif block == "Y" and se.value == 0:
             self.say("conflict", "a Y block without squeeze-and-excitation is an X block")
+
+    def _usual(self) -> None:
+        """Networks that are drawn have the usual arithmetic of widths."""
+        for name, usual in _UNDRAWN.items():
+            value = self.value(name)
+            found = value.value if isinstance(value, Quantity) else value
+            if value is not None and found != usual:
+                self.say(
+                    "not-drawn", f"`{name}` is something that only a model can say",
+                    self.spans.get((name, None)),
+                    help=f"leave it out (it is then {usual}), or write a model",
+                )  # fmt: skip
 
     def _bounded(self) -> None:
         """Every parameter that a bound speaks of has a value in this space."""

@@ -56,7 +56,8 @@ class Decoded:
         """
         for tensor in (self.images, self.indices):
             if tensor is not None:
-                tensor.share_memory_()
+                share: Any = tensor.share_memory_
+                share()
         return self
 
     def pin_memory(self) -> Decoded:

@@ -76,7 +76,7 @@ class Head(nn.Module):
     def __init__(self, w_in: int, classes: int) -> None:
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(w_in, classes)
+        self.fc: nn.Module = nn.Linear(w_in, classes) if classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.avg_pool(x).flatten(1))
@@ -95,12 +95,13 @@ class Net(nn.Module):
         self.head = Head(96, classes)
         self.apply(initialize)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """Return the output of every stage: 1/1, 1/2 and 1/4 of the image's side."""
+    def features(self, x: Tensor, out: list[int] | None = None) -> list[Tensor]:
+        """Return each stage's output, or those in `out`: 1/1, 1/2 and 1/4 of the image's side."""
         s1 = self.s1(self.stem(x))
         s2 = self.s2(s1)
         s3 = self.s3(s2)
-        return [s1, s2, s3]
+        found = [s1, s2, s3]
+        return found if out is None else [found[i - 1] for i in out]
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x)[-1])
@@ -118,7 +119,7 @@ def initialize(module: nn.Module) -> None:
 
 
 def model(classes: int = 10) -> Net:
-    """Build Net with random weights."""
+    """Build Net with random weights; without classes it gives pooled features."""
     return Net(classes)
 
 

@@ -99,7 +99,7 @@ class Head(nn.Module):
     def __init__(self, w_in: int, classes: int) -> None:
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(w_in, classes)
+        self.fc: nn.Module = nn.Linear(w_in, classes) if classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.avg_pool(x).flatten(1))
@@ -116,10 +116,11 @@ class Flat(nn.Module):
         self.head = Head(24, classes)
         self.apply(initialize)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """Return the output of every stage: 1/4 of the image's side."""
+    def features(self, x: Tensor, out: list[int] | None = None) -> list[Tensor]:
+        """Return each stage's output, or those in `out`: 1/4 of the image's side."""
         s1 = self.s1(self.stem(x))
-        return [s1]
+        found = [s1]
+        return found if out is None else [found[i - 1] for i in out]
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x)[-1])
@@ -137,7 +138,7 @@ def initialize(module: nn.Module) -> None:
 
 
 def model(classes: int = 1000) -> Flat:
-    """Build Flat with random weights."""
+    """Build Flat with random weights; without classes it gives pooled features."""
     return Flat(classes)
 
 

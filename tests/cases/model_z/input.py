@@ -121,7 +121,7 @@ class Head(nn.Module):
         self.bn = nn.BatchNorm2d(w)
         self.af = nn.SiLU()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(w, classes)
+        self.fc: nn.Module = nn.Linear(w, classes) if classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.af(self.bn(self.conv(x)))
@@ -142,13 +142,14 @@ class RegNetZSmall(nn.Module):
         self.head = Head(392, 1024, classes)
         self.apply(initialize)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """Return the output of every stage: 1/8, 1/16, 1/32 and 1/64 of the image's side."""
+    def features(self, x: Tensor, out: list[int] | None = None) -> list[Tensor]:
+        """Return each stage's output, or those in `out`: 1/8, 1/16, 1/32 and 1/64 of the image's side."""
         s1 = self.s1(self.stem(x))
         s2 = self.s2(s1)
         s3 = self.s3(s2)
         s4 = self.s4(s3)
-        return [s1, s2, s3, s4]
+        found = [s1, s2, s3, s4]
+        return found if out is None else [found[i - 1] for i in out]
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x)[-1])
@@ -166,7 +167,7 @@ def initialize(module: nn.Module) -> None:
 
 
 def model(classes: int = 1000) -> RegNetZSmall:
-    """Build RegNetZ-small with random weights."""
+    """Build RegNetZ-small with random weights; without classes it gives pooled features."""
     return RegNetZSmall(classes)
 
 
