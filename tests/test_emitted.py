@@ -220,7 +220,7 @@ def test_modules_script_export_and_train(case: str, root: Path) -> None:
     )
     net = build(module).eval()
     channels = channels_of(net)
-    x = torch.randn(2, channels, SMALL[case], SMALL[case])  # type: ignore[arg-type]
+    x = torch.randn(2, channels, SMALL[case], SMALL[case])
     with torch.no_grad():
         wanted = net(x)
         exported = torch.export.export(net, (x,)).module()(x)

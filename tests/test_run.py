@@ -506,3 +506,72 @@ def test_a_compiled_network_trains(trained: Path) -> None:
     assert ran.code == 0, ran.err
     first = json.loads((trained / "run/log.jsonl").read_text().split("\n")[0])
     assert ran.json["runs"][0]["loss"] == pytest.approx(first["loss"], rel=0.2)
+
+
+# Options that nobody would listen to, and data that are not those that were meant.
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        (["--train", "--data", "digits", "--batch", "32"], "--set batch=32"),
+        (["--train", "--data", "digits", "--crop", "28"], "--set test_crop"),
+        (["--train", "--data", "digits", "--corruptions"], "--eval --corruptions"),
+        (["--eval", "--set", "epochs=2"], "--set goes with --train"),
+        (["--eval", "--resume"], "--resume goes with --train"),
+    ],
+)
+def test_an_option_that_does_nothing_is_refused(said: list[str], remedy: str, root: Path) -> None:
+    ran = regnetc("run", root / "generated/digits.py", *said)
+    assert ran.code == 2
+    assert remedy in ran.err
+
+
+def test_a_training_begins_where_a_run_ended(trained: Path, tmp_path: Path) -> None:
+    ran = regnetc(
+        "run", trained / "digits.py", "--train", "--data", "digits", "--set", "epochs=2",
+        "--weights", trained / "run", "-o", tmp_path / "more", "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    first = json.loads((trained / "run/metrics.json").read_text())
+    assert ran.json["runs"][0]["loss"] < first["loss"]
+    manifest = json.loads((tmp_path / "more/manifest.json").read_text())
+    assert manifest["weights"] == first["weights"]["sha256"]
+
+
+def test_the_data_that_are_named_count(trained: Path, tmp_path: Path) -> None:
+    """The recipe's `data` is what it is for; other data are taken, and that is said."""
+    ran = regnetc(
+        "run", trained / "digits.py", "--train", "--data", "digits", "--set", "data=cifar10",
+        "--set", "epochs=2", "--parallel", "fsdp", "-o", tmp_path / "run",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "warning: the recipe is for cifar10, and --data names other images" in ran.err
+    assert "--parallel fsdp does nothing in one process" in ran.err
+
+
+def test_a_run_keeps_what_was_found_on_its_own_data(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained / "run", run)
+    before = {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+    ran = regnetc(
+        "run", trained / "digits.py", "--eval", "--data", "synthetic:100", "--weights", run,
+        "-o", tmp_path / "report", "--json",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert ran.json["accuracy"]["images"] > 0
+    assert "nothing is written into" in ran.err
+    assert {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()} == before
+    assert (tmp_path / "report/report.json").is_file()
+
+
+def test_the_last_unfinished_run_is_found_whatever_it_is_called(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained / "run", "runs/mine")
+    manifest = json.loads(Path("runs/mine/manifest.json").read_text())
+    Path("runs/mine/manifest.json").write_text(json.dumps(manifest | {"state": "stopped"}))
+    ran = regnetc("run", trained / "digits.py", "--train", "--resume", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["runs"][0]["folder"] == "runs/mine"

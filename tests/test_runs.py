@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -405,3 +405,32 @@ def test_durations() -> None:
 
     spoken: dict[float, Any] = {0.04: "0.0 s", 59.9: "59.9 s", 61: "1 min 01 s", 3_600: "1 h 00 min", 4e6: "1,111 h 06 min"}  # fmt: skip
     assert {s: duration(s) for s in spoken} == spoken
+
+
+def test_images_are_known_by_the_data_and_not_by_the_path(here: Path) -> None:
+    """The same data reached another way are the same images; other data are not."""
+    path = Path("runs/slow-0") / predictions.FILES["test"]
+    found = predictions.read(path)
+    moved = tuple(f"/elsewhere/{name}" for name in found.names)
+    predictions.save(path, replace(found, names=moved))
+    assert regnetc("compare", "runs/fast-0", "runs/slow-0").code == 0
+    about = replace(found.about, data_digest="e" * 64)
+    predictions.save(path, replace(found, names=moved, about=about))
+    assert "error[other-images]" in regnetc("compare", "runs/fast-0", "runs/slow-0").err
+
+
+def test_recipes_of_many_kinds_are_told_apart_by_what_was_changed(here: Path) -> None:
+    manifest = json.loads(Path("runs/slow-0/manifest.json").read_text())
+    recipe = {"name": "other"} | {f"field{k}": k for k in range(9)}
+    Path("runs/slow-0/manifest.json").write_text(
+        json.dumps(manifest | {"recipe": recipe, "overrides": ["epochs = 7"]})
+    )
+    ran = regnetc("runs")
+    assert "other: epochs = 7" in ran.out
+    assert "more differ" not in ran.out
+
+
+def test_a_folder_of_a_report_is_no_failed_run(here: Path) -> None:
+    Path("runs/report").mkdir()
+    Path("runs/report/report.json").write_text("{}")
+    assert regnetc("runs").err == ""

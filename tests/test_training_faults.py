@@ -302,6 +302,7 @@ def test_data_that_vanish(pictures: Path, tmp_path: Path) -> None:
         found = ended(run)
         assert found.code == 1
         assert "error[vanished-data]: the images are gone" in found.err
+        assert found.err.count("\n") < 10  # not one line for each of them
         gone = resumed(tmp_path)
         assert gone.code == 1
         assert "error[unknown-data]" in gone.err
@@ -310,6 +311,38 @@ def test_data_that_vanish(pictures: Path, tmp_path: Path) -> None:
     again = resumed(tmp_path)
     assert again.code == 0, again
     check_equal(tmp_path / "run", unharmed(*of(pictures)))
+
+
+def test_images_of_the_validation_part_are_named_too(pictures: Path, tmp_path: Path) -> None:
+    """Every image that is looked at and cannot be read is named, in whatever part it came to be."""
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(pictures, spoilt)
+    bad = [f"class{k}/{k + 10:03}.jpg" for k in range(8)]
+    for name in bad:
+        (spoilt / name).write_bytes(b"no image")
+    options = [*of(spoilt), "--set", "validation=0.5", "--set", "batch=8"]
+    found = ended(begin(tmp_path, *training(options, tmp_path / "run")))
+    assert found.code == 0
+    lines = [json.loads(t) for t in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    named = [Path(e["name"]).name for e in lines if e["event"] == "bad-image"]
+    assert sorted(named) == sorted(Path(name).name for name in bad)
+    assert "it is left out of the validation" in found.err
+    assert "another image takes its place" in found.err
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert len(metrics["unreadable"]) == len(bad)
+
+
+def test_too_many_bad_images_are_listed_once(pictures: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(pictures, spoilt)
+    for path in sorted(spoilt.rglob("*.jpg"))[:100]:
+        path.write_bytes(b"")
+    found = ended(begin(tmp_path, *training(of(spoilt), tmp_path / "run")))
+    assert found.code == 1
+    assert "error[too-many-bad-images]" in found.err
+    said = [line for line in found.err.splitlines() if "it is empty" in line]
+    assert said
+    assert len(said) == len({line.split("spoilt/")[1].split()[0] for line in said})
 
 
 def test_an_image_that_cannot_be_read_is_named_once(pictures: Path, tmp_path: Path) -> None:

@@ -258,3 +258,19 @@ def test_a_contact_sheet_of_many_classes_and_long_names() -> None:
     data = sheet.contact_sheet(found.parts["train"], names, "t" * 500)
     with Image.open(io.BytesIO(data)) as image:
         assert image.height < 12 * (sheet.TILE + sheet.GAP) + 120
+
+
+def test_the_class_that_is_missing_is_the_one_named(root: Path) -> None:
+    """A part with classes of its own is counted by their names, not by their places."""
+    shutil.rmtree(root / "val/bee")
+    report = looked_at(root)
+    assert report.parts["test"].counts == (2, 0, 2)
+    assert report.parts["test"].empty == (1,)
+
+
+def test_files_that_cannot_be_read_are_no_leak(root: Path) -> None:
+    for part in ("train", "val"):
+        (root / part / "ant/broken.jpg").write_bytes(b"the same text in both parts")
+    report = looked_at(root)
+    assert len(report.broken) == 2
+    assert report.mistakes == ()

@@ -143,11 +143,12 @@ def test_names_do_not_lie_on_each_other() -> None:
 
 
 def test_early_epochs_leave_the_picture_where_that_shows_more() -> None:
-    losses = list(enumerate([7.0, 3.0, 1.0, 0.3, 0.25, 0.2, 0.22, 0.2, 0.19], 1))
+    losses = list(enumerate([7.0, 3.0, 1.0, 0.3, 0.25, 0.2, 0.22, 0.2, 0.2, 0.19], 1))
     assert curves._seen(losses, [0.19]) == (0.19, 0.3)
     assert curves._seen(losses, [0.19, 1.0]) == (0.19, 1.0)  # another line ended there
     slow = [2.0 - 0.1 * n for n in range(9)]
     assert curves._seen(list(enumerate(slow, 1)), [slow[-1]]) == (min(slow), 2.0)
+    assert curves._seen(losses[:9], [0.2]) == (0.2, 7.0)  # of few epochs all are shown
     assert curves._seen([(1, 4.0)], [4.0]) == (4, 4)
     assert curves._seen([(1, 9.0), (2, 4.0)], [4.0]) == (4, 9)
 

@@ -504,7 +504,7 @@ def test_an_index(server: Server, cache: Cache, folder: Path) -> None:
     (folder / "index.json").write_bytes(index_of(folder, nsamples=11, sha256=None, md5sum=md5))
     data = open_data(f"{server.url}/index.json", channels=3, side=32, cache=cache)
     assert data.notes == (
-        "train: http://127.0.0.1/train-003.tar holds 10 labelled images, the index says 11",
+        f"train: {server.url}/train-003.tar holds 10 labelled images, the index says 11",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,6 +105,7 @@ def _look(
     """Evaluate the weights on the test part of the data; keep what was found where that was asked for."""
     from regnetc_runtime import weights
     from regnetc_runtime.data import sources
+    from regnetc_runtime.data.bad import BadImages
     from regnetc_runtime.evaluation import accuracy, reading, robustness
     from regnetc_runtime.training import run_folder
 
@@ -122,16 +124,19 @@ def _look(
         raise Problem("no-test-images", f"{data.name} has no images to test with")
     name = "digits, held-out test part" if data.kind == "digits" else data.name
     part, workers = data.test, given["workers"]
-    share = 1.0 if given["skip_bad"] else 0.0
+    run = _to_write(run, data.digest)
+
+    def bad() -> BadImages:
+        return BadImages(limit=1.0 if given["skip_bad"] else 0.0, replace=False)
 
     with bar("evaluating") as progress:
         tally = accuracy.classify(
-            net, reading.read(part, prepare, workers, bad_share=share), prepare, target, precision,
+            net, reading.read(part, prepare, workers, bad=bad()), prepare, target, precision,
             total=len(part.labels), progress=progress,
         )  # fmt: skip
         robust = None
         if given["corruptions"]:
-            batches = reading.read(part, prepare, workers, bad_share=share)
+            batches = reading.read(part, prepare, workers, bad=bad())
             robust = robustness.evaluate_corrupted(
                 net, batches, prepare, target, precision, data=name, workers=max(workers, 1),
                 total=len(part.labels), progress=progress,
@@ -146,6 +151,29 @@ def _look(
             run, weights=loaded.digest, data=data.digest, images=seen.accuracy.images, top1=seen.accuracy.top1
         )  # fmt: skip
     return seen
+
+
+def _to_write(run: Path | None, digest: str) -> Path | None:
+    """The run whose folder takes the result: none for other data than its own, or where nothing can be written."""
+    from regnetc_runtime import files
+    from regnetc_runtime.training import run_folder
+
+    if run is None:
+        return None
+    shown = printable(str(run))
+    if run_folder.read_manifest(run).get("data_digest") != digest:
+        console.say_warning(
+            f"these are not the data of the run, so nothing is written into {shown}; -o DIR keeps a report"
+        )
+        return None
+    try:
+        files.check_writable(run / reports.REPORT)
+    except Problem as e:
+        console.say_warning(
+            f"nothing is written into {shown}, and so the use of the test part is not noted: {e.message}"
+        )
+        return None
+    return run
 
 
 def _report(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regnetc_runtime import files
-from regnetc_runtime.problems import Problem
+from regnetc_runtime.problems import Problem, some
 
 from ..diagnostics import printable
 from . import console
@@ -85,7 +85,7 @@ def show(out: Any, result: Found) -> None:
         out.print(f"most often taken for another: {', '.join(said)}")
     out.print(f"images: {described(result.preprocess)}")
     if a.unreadable:
-        shown = ", ".join(printable(name, 80) for name in a.unreadable[:5])
+        shown = some(a.unreadable, 5)
         out.print(f"not readable, left out: {len(a.unreadable):,} ({shown})")
     if result.robustness is not None:
         _show_robustness(out, result.robustness)

@@ -85,6 +85,14 @@ def _plan(run: Path, manifest: dict[str, Any], out: Path | None, data: str | Non
     file = Path(str(module.get("file"))).name
     folder = out or next_free(Path(file).stem)
     overrides = tuple(str(o) for o in manifest.get("overrides") or ())
+    path = (manifest.get("data") or {}).get("path")
+    if (
+        data is None
+        and isinstance(path, str)
+        and not Path(str(place)).exists()
+        and Path(path).exists()
+    ):
+        place = path  # named from another folder than this
     return Plan(folder, recipe, overrides, str(data or place), seed, resume=False, file=file)
 
 

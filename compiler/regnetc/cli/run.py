@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..diagnostics import printable
 from . import console, modules, preprocessing
@@ -146,6 +147,7 @@ def command(file: Path, evaluating: bool, training: bool, **given: Any) -> None:
     """
     if not (evaluating or training):
         raise click.UsageError("say --eval, --train or both")
+    _refuse_idle(training=training)
     generated = modules.read(file, given["trust"])
     if generated.trusted:
         console.say_warning(
@@ -159,3 +161,32 @@ def command(file: Path, evaluating: bool, training: bool, **given: Any) -> None:
         from . import evaluating as other
 
         sys.exit(other.evaluate(generated, given))
+
+
+_OF_TRAINING = (
+    "recipe", "overrides", "resume", "compiled", "deterministic", "parallel", "save_every", "keep", "tensorboard",
+)  # fmt: skip
+_OF_EVALUATION = {
+    "batch": "it is for timing; a training takes its batches from the recipe: --set batch=32",
+    "resize": "the recipe says how test images are prepared: --set test_resize=...",
+    "crop": "the recipe says how images are cropped: --set crop=..., --set test_crop=...",
+    "corruptions": "evaluate the run afterwards: --eval --corruptions --weights RUN",
+    "skip_bad": "a training names bad images and goes on without them anyway",
+    "channel_order": "a network that is trained here takes RGB",
+    "mean": "a network that is trained here takes the mean of its data",
+    "std": "a network that is trained here takes the deviation of its data",
+}
+
+
+def _refuse_idle(*, training: bool) -> None:
+    """Refuse options that would be listened to by nobody."""
+    context = click.get_current_context()
+    names = {str(p.name): p.opts[-1] for p in context.command.params}
+    said = [k for k in names if context.get_parameter_source(k) is ParameterSource.COMMANDLINE]
+    for name in said:
+        if training and name in _OF_EVALUATION:
+            raise click.UsageError(
+                f"{names[name]} does nothing with --train: {_OF_EVALUATION[name]}"
+            )
+        if not training and name in _OF_TRAINING:
+            raise click.UsageError(f"{names[name]} goes with --train")

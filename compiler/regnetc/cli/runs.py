@@ -169,9 +169,10 @@ def _groups(groups: Sequence[Group], fields: Sequence[str]) -> Any:
 def _recipe(run: Run, fields: Sequence[str]) -> str:
     """The recipe's name, and in what it is not like the others."""
     name = printable(run.settings.get("name", "-"), 30)
-    said = [f"{f} = {printable(run.settings.get(f, '-'), 30)}" for f in fields[:_FIELDS]]
-    if len(fields) > _FIELDS:
-        said.append(f"{len(fields) - _FIELDS} more differ")
+    said = [f"{f} = {printable(run.settings.get(f, '-'), 30)}" for f in fields]
+    if len(fields) > _FIELDS:  # recipes of different kinds: what was changed in each says more
+        said = [printable(o, 60) for o in run.overrides[:_FIELDS]]
+        said += [f"{len(run.overrides) - _FIELDS} more"] * (len(run.overrides) > _FIELDS)
     return f"{name}: {', '.join(said)}" if said else name
 
 

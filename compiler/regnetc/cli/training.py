@@ -116,7 +116,7 @@ def _plans(generated: modules.Generated, given: dict[str, Any]) -> Iterator[Plan
     for seed in seeds:
         folder = given["out"]
         if folder is None:
-            folder = _last_unfinished(generated.path.stem) if given["resume"] else None
+            folder = _last_unfinished(generated) if given["resume"] else None
             folder = folder or next_free(generated.path.stem)
         elif len(seeds) > 1:
             folder = folder / f"seed-{seed}"
@@ -188,14 +188,20 @@ def next_free(stem: str) -> Path:
     return HOME / f"{stem}-{max(taken, default=0) + 1}"
 
 
-def _last_unfinished(stem: str) -> Path | None:
+def _last_unfinished(generated: modules.Generated) -> Path | None:
+    """The run of this very module that was begun last and has not come to its end."""
     from regnetc_runtime.training import run_folder
 
-    for _, folder in sorted(_numbered(stem), reverse=True):
-        with contextlib.suppress(Problem):
-            if run_folder.read_manifest(folder).get("state") != "finished":
-                return folder
-    return None
+    found: list[tuple[float, Path]] = []
+    for folder in HOME.iterdir() if HOME.is_dir() else ():
+        with contextlib.suppress(Problem, OSError):
+            if run_folder.begun(folder):
+                manifest = run_folder.read_manifest(folder)
+                module = manifest.get("module")
+                ours = isinstance(module, dict) and module.get("sha256") == generated.digest
+                if ours and manifest.get("state") != "finished":
+                    found.append(((folder / run_folder.MODULE).stat().st_mtime, folder))
+    return max(found)[1] if found else None
 
 
 def _numbered(stem: str) -> list[tuple[int, Path]]:
@@ -266,13 +272,24 @@ def _prepare(
         classes=network.classes,
         alone="train",
     )
-    for note in data.notes if group.leads else ():
+    for note in (*data.notes, *_other_data(plan, data.kind, given, group)) if group.leads else ():
         console.say_warning(note)
     recipe, options = Recipe.from_json(plan.recipe), _options(given, target)
     job = Job(network.name, network.channels, network.image, data, recipe, plan.seed, options)
     loop.plan(job, group)
     net = modules.build(generated, plan.seed)
     return job, net, _initial(net, given["weights"])
+
+
+def _other_data(plan: Plan, kind: str, given: dict[str, Any], group: Group) -> Iterator[str]:
+    """What was said and does not count: the recipe's data beside --data, a way to share without others."""
+    said = str(plan.recipe.get("data"))
+    named = "cifar" if said.startswith("cifar") else said
+    kind = {"folder": "imagenet", "shards": "imagenet"}.get(kind, kind)
+    if named not in (kind, "synthetic"):  # a recipe for made-up images is one for anything
+        yield f"the recipe is for {said}, and --data names other images: these are taken"
+    if given["parallel"] == "fsdp" and group.world == 1:
+        yield "--parallel fsdp does nothing in one process: torchrun starts several"
 
 
 def _agreed(work: Callable[[], Found], group: Group) -> Found:
@@ -373,12 +390,19 @@ def _options(given: dict[str, Any], target: Any) -> Options:
     )
 
 
+def _path_of(place: str) -> str | None:
+    """Where data lie, whatever folder the command was given in; None for words and URLs."""
+    path = Path(place)
+    return str(path.absolute()) if path.exists() else None
+
+
 def _initial(net: Any, path: Path | None) -> str | None:
     """Load the weights to begin with; their SHA-256."""
     if path is None:
         return None
     from regnetc_runtime import weights
 
+    path, _ = modules.weights_file(path)
     loaded = weights.read(path)
     for note in loaded.notes:
         console.say_warning(f"{printable(str(path))}: {note}")
@@ -407,7 +431,7 @@ def _made_by(
         "recipe": recipe.to_json(),
         "recipe_digest": recipe.digest,
         "overrides": list(plan.overrides),
-        "data": {"place": plan.data, "kind": data.kind, "digest": data.digest, "classes": list(data.classes)},
+        "data": {"place": plan.data, "path": _path_of(plan.data), "kind": data.kind, "digest": data.digest, "classes": list(data.classes)},
         "data_digest": data.digest,
         "seed": plan.seed,
         "weights": start,
@@ -591,8 +615,9 @@ def _say(generated: modules.Generated, runs: list[dict[str, Any]], given: dict[s
     for run in runs:
         seen = run.get("validation")
         validation = "" if seen is None else f"; {seen['top1']:.2f}% of the validation part"
+        epochs = "1 epoch" if run["epochs"] == 1 else f"{run['epochs']:,} epochs"
         out.print(
-            f"{network.name}, seed {run['seed']}: {run['epochs']} epochs in {run['seconds']:.1f} s{validation}"
+            f"{network.name}, seed {run['seed']}: {epochs} in {run['seconds']:.1f} s{validation}"
         )
         if run.get("seen") is not None:
             reports.show(out, run["seen"])

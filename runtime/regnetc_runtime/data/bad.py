@@ -60,16 +60,16 @@ class BadImages:
         Raises `too-many-bad-images`, `vanished-data`, and with a limit of 0 what the image raised.
         """
         new = {f.name: f for f in failures if f.name not in self.found}
-        for name, failure in new.items():
-            self.found[name] = failure.message
-            if self.tell is not None:
-                self.tell(name, failure.message)
+        if any(f.problem in GONE for f in new.values()):
+            self.check_there(part)
+        self.found.update({name: failure.message for name, failure in new.items()})
         if new and len(self.found) > self.allowed(len(part.labels)):
-            if any(f.problem in GONE for f in new.values()):
-                self.check_there(part)
             if self.limit == 0:
                 raise next(iter(new.values())).raised()
-            raise self.too_many(part)
+            raise self.too_many(part)  # which names them
+        for name, failure in new.items():
+            if self.tell is not None:
+                self.tell(name, failure.message)
         return tuple(new)
 
     def too_many(self, part: Part) -> Problem:

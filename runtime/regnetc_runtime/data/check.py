@@ -123,7 +123,7 @@ def check(
         kind=found.kind,
         classes=found.classes,
         digest=found.digest,
-        parts={name: scan.report(len(found.classes)) for name, scan in scans.items()},
+        parts={name: scan.report(found.classes) for name, scan in scans.items()},
         mistakes=(*found.mistakes, *_leaks(scans)),
         broken=tuple(f for scan in scans.values() for f in scan.broken),
         odd=tuple(f for scan in scans.values() for f in scan.odd),
@@ -185,7 +185,7 @@ class _Scan:
     def _take(self, index: int, future: Future[Look]) -> int:
         look = future.result()
         self.seen.append(index)
-        self.hashes.append(look.hash)
+        self.hashes.append(look.hash if look.problem is None else 0)
         if look.problem is not None:
             self.broken.append(Finding(self.part.name(index), (look.problem,)))
         else:
@@ -194,13 +194,19 @@ class _Scan:
                 self.odd.append(Finding(self.part.name(index), look.oddities))
         return index
 
-    def report(self, classes: int) -> PartReport:
-        counts = np.bincount(self.part.labels.numpy(), minlength=classes)
+    def report(self, classes: tuple[str, ...]) -> PartReport:
+        counts = self._counts(classes)
         columns = np.array(self.sizes, np.int64).reshape(-1, 3).T
         width, height, size = (Spread.of(c) for c in columns)
-        return PartReport(
-            len(self.part.labels), len(self.seen), tuple(counts.tolist()), width, height, size
-        )
+        return PartReport(len(self.part.labels), len(self.seen), counts, width, height, size)
+
+    def _counts(self, classes: tuple[str, ...]) -> tuple[int, ...]:
+        """Images of each class, by its name where the part has classes of its own."""
+        folder = getattr(self.part, "folder", None)
+        own: tuple[str, ...] = folder.classes if folder is not None else classes
+        each = np.bincount(self.part.labels.numpy(), minlength=len(own)).tolist()
+        named = dict(zip(own, each, strict=False))
+        return tuple(named.get(name, 0) for name in classes)
 
     def content(self, index: int) -> bytes:
         """What two images share if they are the same."""

@@ -48,7 +48,8 @@ class Remote:
 def shown(url: str) -> str:
     """A URL for a message: without user, password, query and fragment."""
     parts = urlsplit(url)
-    return printable(f"{parts.scheme}://{parts.hostname or ''}{parts.path}")
+    host = parts.netloc.rpartition("@")[2]
+    return printable(f"{parts.scheme}://{host}{parts.path}")
 
 
 def download(remote: Remote, path: Path, source: Path) -> int:

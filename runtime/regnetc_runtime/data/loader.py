@@ -26,6 +26,7 @@ from .parts import Chunk, Part
 Prepare = Callable[[Tensor, np.random.Generator], Tensor]
 
 PIECE = 256  # images that a worker decodes at a time
+GONE_IN_A_ROW = 8  # images that are not there, one after the other
 SHARED = "/dev/shm"  # noqa: S108 - nothing is opened there
 
 
@@ -111,6 +112,7 @@ class Decoder:
         self, index: int, epoch: int, place: int, failures: list[Failure]
     ) -> tuple[Tensor, int] | None:
         """An image and its number: the one asked for, or the next that can be read if replacing."""
+        gone = 0
         for step in range(min(self.count, REPLACEMENTS) if self.replace else 1):
             tried = (index + step) % self.count
             try:
@@ -121,6 +123,9 @@ class Decoder:
                 if e.name not in UNREADABLE:
                     raise
                 failures.append(Failure.of(self.part.name(tried), e))
+                gone = gone + 1 if e.name in GONE else 0
+                if gone >= GONE_IN_A_ROW:
+                    return None  # a disk that is gone has no image to offer
             else:
                 return image, tried
         return None

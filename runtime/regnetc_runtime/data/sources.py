@@ -100,6 +100,12 @@ def look(place: str, *, alone: Alone = "test") -> Look:
         return Look("digits")
     if place == "synthetic" or re.fullmatch(r"synthetic:\d{1,12}", place):
         return Look("synthetic")
+    if place.startswith(("http://", "https://")) and place.partition("?")[0].endswith("/"):
+        raise Problem(
+            "unknown-data",
+            f"{printable(place)} is a folder, which cannot be listed from afar",
+            help="name its shards (train-{000..146}.tar) or an index of them (index.json)",
+        )
     if place.startswith(("http://", "https://")) or place.endswith((".tar", ".json")):
         listed = shards.read_index(place) if place.partition("?")[0].endswith(".json") else None
         return _of_shards(listed or [shards.shard(p) for p in shards.expand(place)], alone)

@@ -12,6 +12,7 @@ from .drawing import COLOURS, check_form, pyplot, saved
 
 _NAME = 28  # characters of a name in a picture
 _SETTLED = 1 / 3  # of the epochs after which a picture has to show everything
+_MANY = 10  # epochs, of which some may leave the picture
 _LINE = 0.075  # of a panel's height, for a line of text
 
 
@@ -165,6 +166,8 @@ def _seen(points: Sequence[tuple[int, float]], ends: Sequence[float]) -> tuple[f
     Where lines end is seen in any case.
     """
     epochs = [x for x, _ in points]
+    if len(set(epochs)) < _MANY:
+        return min(y for _, y in points), max(y for _, y in points)
     begins = min(epochs) + _SETTLED * (max(epochs) - min(epochs))
     whole = [y for _, y in points]
     settled = [*(y for x, y in points if x >= begins), *ends]

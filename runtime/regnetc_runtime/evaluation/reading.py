@@ -36,12 +36,12 @@ def read(
     rank: int = 0,
     world: int = 1,
     *,
-    bad_share: float = 1.0,
+    bad: BadImages | None = None,
 ) -> Iterator[Batch]:
     """All images of a part in order, or every `world`-th batch from `rank` on, not yet normalised.
 
-    Images that cannot be read are left out and named, up to a share of `bad_share`. Raises what
-    `loader.load` raises.
+    Images that cannot be read are left out and named; how many are bearable and who is told, `bad`
+    says, which must not replace them. Raises what `loader.load` raises.
     """
     numbers = np.arange(len(part.labels))
     chunks = (Chunk(0, s, numbers[s : s + EVALUATED]) for s in range(0, len(numbers), EVALUATED))
@@ -52,5 +52,5 @@ def read(
         None if as_it_is else Fit(preprocess),
         seed=0,
         workers=0 if part.pixels is not None else workers,
-        bad=BadImages(limit=bad_share, replace=False),
+        bad=bad or BadImages(limit=1.0, replace=False),
     )

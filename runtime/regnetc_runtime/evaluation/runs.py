@@ -21,6 +21,7 @@ from ..problems import Problem, printable
 from .said import flat, number, obj, pair, parse, text, whole
 
 MANIFEST, LOG, METRICS = "manifest.json", "log.jsonl", "metrics.json"
+REPORT = "report.json"
 MANIFEST_BYTES, METRICS_BYTES, LOG_BYTES = 16 * MIB, 16 * MIB, 256 * MIB
 FOLDERS = 10_000  # in one listing
 
@@ -52,8 +53,9 @@ class Run:
 
     `settings` is all of the recipe as `field: text`, with `optimizer.lr` for what is inside of a field.
     `top1` are percentages of the test part and of the validation part, the latter of the last epoch
-    while there is no final one. `identity` is the same for runs that differ in nothing but the seed,
-    the machine, and what they are called. `stamp` is another once a file has changed.
+    while there is no final one. `overrides` are what changed a named recipe. `identity` is the same for
+    runs that differ in nothing but the seed, the machine, and what they are called. `stamp` is another
+    once a file has changed.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Run:
     identity: str
     stamp: Stamp
     notes: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -99,6 +102,8 @@ def find(places: Sequence[Path], known: Iterable[Run] = ()) -> Listing:
     before = {run.folder: run for run in known}
     for place in places:
         for folder in [place] if os.path.lexists(place / MANIFEST) else _folders(place):
+            if _is_report(folder):
+                continue
             try:
                 run = before.get(folder)
                 same = run is not None and run.stamp == _stamp(folder)
@@ -144,7 +149,13 @@ def read(folder: Path) -> Run:
         identity=_identity(network, settings, digests, manifest),
         stamp=stamp,
         notes=tuple(notes),
+        overrides=_overrides(manifest.get("overrides")),
     )
+
+
+def _overrides(found: object) -> tuple[str, ...]:
+    """What was changed in a named recipe."""
+    return tuple(map(text, found)) if isinstance(found, list) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,11 @@ def differing(runs: Sequence[Run]) -> tuple[str, ...]:
     """The fields of the recipes, the name apart, in which the runs do not agree, in order."""
     names = {name: None for run in runs for name in run.settings if name != "name"}
     return tuple(n for n in names if len({run.settings.get(n) for run in runs}) > 1)
+
+
+def _is_report(folder: Path) -> bool:
+    """Whether an evaluation of ours has written there, and no training."""
+    return (folder / REPORT).is_file() and not os.path.lexists(folder / MANIFEST)
 
 
 def _folders(place: Path) -> list[Path]:

@@ -76,7 +76,13 @@ class Training:
             sums=torch.zeros(3, dtype=torch.float64, device=options.device),
         )
         self.augment = ChunkAugment(recipe, job.data.mean, job.data.std)
-        self.bad = BadImages(limit=options.bad_share, tell=self._name_unreadable)
+        self.unsaid: list[tuple[str, str]] = []  # what other processes than the first found
+        self.parts = results.Parts(
+            self.learnt,
+            self.kept,
+            BadImages(limit=options.bad_share, tell=self._found_unreadable),
+            BadImages(limit=options.bad_share, replace=False, tell=self._left_out),
+        )
         self.saved_at = time.monotonic()
         self.events: Events | None = None
 
@@ -101,7 +107,7 @@ class Training:
             self._check_place()
             if not self.group.leads:
                 self.state.sums.zero_()  # the first process has those of all
-        self.bad.found.update(dict.fromkeys(self.state.unreadable, "named before"))
+        self.parts.bad.found.update(dict.fromkeys(self.state.unreadable, "named before"))
         if self.run is not None:
             self.run.rewind_log(self.state.step)
             if self.job.options.tensorboard:
@@ -133,7 +139,7 @@ class Training:
             prepare_for(job.recipe, job.image, job.channels, epoch, side_in_memory(self.learnt)),
             seed=job.seed,
             workers=job.options.workers,
-            bad=self.bad,
+            bad=self.parts.bad,
             warn=self.watch.note,
         )
         return cast("Generator[Batch]", batches)
@@ -258,7 +264,8 @@ class Training:
         """Validate, tell, and save; `seconds` went into learning."""
         loss, hits, images = self._totals()
         state, recipe = self.state, self.job.recipe
-        seen = results.validate(state, self.learnt, self.kept, self.job, self.group)
+        seen = results.validate(state, self.parts, self.job, self.group)
+        self._name_others()
         found = seen.average or seen.raw
         epoch = Epoch(
             epoch=state.step // self.order.steps,
@@ -320,8 +327,8 @@ class Training:
                 "diverged",
                 f"loss or weights are no numbers any more, at step {self.state.step:,} of {self.end:,} "
                 f"(epoch {(self.state.step - 1) // self.order.steps + 1})",
-                help="take a smaller rate (--set optimizer.lr=...), a longer warm-up, or --set clip=1; "
-                "the last saved state is from before",
+                help="begin a new run (-o) with a smaller rate (--set optimizer.lr=...), a longer warm-up, or "
+                "--set clip=1; going on with this one would end the same way",
             )
         return totals
 
@@ -350,9 +357,30 @@ class Training:
             self.run.save(self.state.step, found, self.job.options.keep)
         self.saved_at = time.monotonic()
 
-    def _name_unreadable(self, name: str, why: str) -> None:
+    def _found_unreadable(self, name: str, why: str) -> None:
+        self._name_unreadable(name, f"{why}; another image takes its place")
+
+    def _left_out(self, name: str, why: str) -> None:
+        self._name_unreadable(name, f"{why}; it is left out of the validation")
+
+    def _name_others(self) -> None:
+        """Name what other processes could not read."""
+        if self.group.world == 1:
+            return
+        for found in parallel.said_by_all(self.unsaid):
+            for name, text in found if self.group.leads else ():
+                self._name_unreadable(name, text)
+        self.unsaid = []
+
+    def _name_unreadable(self, name: str, text: str) -> None:
+        """Name an image once, whatever looked at it."""
+        if not self.group.leads:
+            self.unsaid.append((name, text))
+            return
+        if name in self.state.unreadable:
+            return
         self.state.unreadable.append(name)
-        self.watch.note(f"{why}; another image takes its place")
+        self.watch.note(text)
         if self.run is not None:
             step = self.state.step + 1  # as above
             self.run.log({"event": "bad-image", "step": step, "name": name})

@@ -39,29 +39,42 @@ class Seen:
     average: Accuracy | None
 
 
-def validate(state: State, learnt: Part, kept: Part, job: Job, group: Group) -> Seen:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Images to learn from and images kept back, and the account of those of each that cannot be read."""
+
+    learnt: Part
+    kept: Part
+    bad: BadImages
+    bad_kept: BadImages
+
+
+def validate(state: State, parts: Parts, job: Job, group: Group) -> Seen:
     """Make batch norm's statistics precise where the recipe asks for it, then look at what was kept back.
 
     Both for the weights and for their average. Every process has to ask.
     """
-    raw = _validate(state, learnt, kept, job, group)
+    raw = _validate(state, parts, job, group)
     if state.average is None:
         return Seen(raw, None)
     with state.average.in_place():
-        return Seen(raw, _validate(state, learnt, kept, job, group))
+        return Seen(raw, _validate(state, parts, job, group))
 
 
-def _validate(state: State, learnt: Part, kept: Part, job: Job, group: Group) -> Accuracy | None:
+def _validate(state: State, parts: Parts, job: Job, group: Group) -> Accuracy | None:
     if job.recipe.precise_bn:
         with job.options.precision.autocast(job.options.device):
-            statistics.precise(state.net, _precise_batches(state, learnt, job, group))
+            statistics.precise(state.net, _precise_batches(state, parts, job, group))
+    kept = parts.kept
     if not len(kept.labels):
         return None
     alone = job.options.parallel == "fsdp"  # shards are gathered by all, so all see every image
     share = Group() if alone else group
     tally = classify(
         state.net,
-        read(kept, job.preprocess(), job.options.workers, share.rank, share.world),
+        read(
+            kept, job.preprocess(), job.options.workers, share.rank, share.world, bad=parts.bad_kept
+        ),
         job.preprocess(),
         job.options.device,
         job.options.precision,
@@ -69,8 +82,9 @@ def _validate(state: State, learnt: Part, kept: Part, job: Job, group: Group) ->
     return (tally if alone else tally.together()).accuracy("validation")
 
 
-def _precise_batches(state: State, learnt: Part, job: Job, group: Group) -> Iterator[Tensor]:
+def _precise_batches(state: State, parts: Parts, job: Job, group: Group) -> Iterator[Tensor]:
     """Training images, drawn and changed as in training, in equally many chunks for each process."""
+    learnt = parts.learnt
     size, epoch = job.recipe.chunk, len(state.history)
     each = max(1, min(job.recipe.precise_bn, len(learnt.labels)) // size // group.world)
     chosen = shuffled(len(learnt.labels), job.seed)(epoch)[: each * group.world * size]
@@ -78,11 +92,10 @@ def _precise_batches(state: State, learnt: Part, job: Job, group: Group) -> Iter
     chunks = (Chunk(epoch, first, chosen[first : first + size]) for first in firsts)
     side = side_in_memory(learnt)
     prepare = prepare_for(job.recipe, job.image, job.channels, epoch, side)
-    bad = BadImages(limit=job.options.bad_share)
     augment = ChunkAugment(job.recipe, job.data.mean, job.data.std)
     device = job.options.device
     batches = loader.load(
-        learnt, chunks, prepare, seed=job.seed, workers=job.options.workers, bad=bad
+        learnt, chunks, prepare, seed=job.seed, workers=job.options.workers, bad=parts.bad
     )
     for first, batch in zip(firsts, batches, strict=True):
         place = (job.seed, "precise", epoch, first)
@@ -93,12 +106,16 @@ def _precise_batches(state: State, learnt: Part, job: Job, group: Group) -> Iter
 
 
 def held_out(state: State, job: Job, part: Part, progress: Progress = silent) -> Tally:
-    """What the final weights say of images that no training saw; the average where there is one."""
+    """What the final weights say of images that no training saw; the average where there is one.
+
+    Raises `too-many-bad-images` where more cannot be read than in training.
+    """
     inside = state.average.in_place() if state.average is not None else nullcontext()
+    bad = BadImages(limit=job.options.bad_share, replace=False)
     with inside:
         return classify(
             state.net,
-            read(part, job.preprocess(), job.options.workers),
+            read(part, job.preprocess(), job.options.workers, bad=bad),
             job.preprocess(),
             job.options.device,
             job.options.precision,
