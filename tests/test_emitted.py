@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from facts import SHIPPED, measured
-from regnetc import emit, ir
+from regnetc import emit, ir, zoo
 from regnetc.driver import check_file, compile_file
 from regnetc.names import class_name, module_name
 from regnetc.network import Network
@@ -24,7 +24,7 @@ from torch import nn
 
 # All 500 networks of `make test-all`; a plain run tries the first of them.
 MODULES = int(os.environ.get("REGNETC_MODULES", "60"))
-STEMS = [*SHIPPED, "digits"]
+STEMS = [entry.stem for entry in zoo.entries()]
 SPACES = ("anynetx", "regnety", "regnetz", "x400mf_space", "regimes")
 
 

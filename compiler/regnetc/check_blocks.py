@@ -100,6 +100,8 @@ def _row(line: Fix) -> Problems:
     elif key in PUBLISHED_TEXT:
         if not isinstance(value, String):
             yield error("string", f"`{key}` is a string", value.span, help='write `"..."`')
+        elif key in _FORMS and not _FORMS[key][0](value.value):
+            yield error("malformed", f"this is no `{key}`", value.span, help=_FORMS[key][1])
     elif key == "counting":
         if not (isinstance(value, Ref) and value.at is None and value.name in CONVENTIONS):
             yield _unknown_convention(value)
@@ -107,12 +109,32 @@ def _row(line: Fix) -> Problems:
         yield error("not-a-number", f"`{key}` is a number as it was printed", value.span)
     elif key == "image" and not value.is_integer_literal:
         yield error("not-an-integer", "`image` is a side in pixels", value.span)
+    elif key == "size" and not value.is_integer_literal:
+        yield error("not-an-integer", "`size` is a number of bytes", value.span)
     elif key == "image" and not 1 <= value.value <= IMAGE:
         yield error("out-of-range", f"`image` goes from 1 to {IMAGE:,}", value.span)
     elif value.unit == "F" and key != "flops":
         yield _unit_problem(key, value)
-    elif value.unit == "%" and key in PUBLISHED_COUNTS:
+    elif value.unit == "%" and key in (*PUBLISHED_COUNTS, "size"):
         yield error("unit", f"`{key}` is a number, not a percentage", value.span)
+
+
+def _is_url(text: str) -> bool:
+    rest = text.removeprefix("https://")
+    return rest != text and "/" in rest.strip("/") and text.isascii() and " " not in text
+
+
+def _is_digest(text: str) -> bool:
+    return 8 <= len(text) <= 64 and all(c in "0123456789abcdef" for c in text)
+
+
+_FORMS = {
+    "weights": (_is_url, 'write the address of a file, `"https://..."`'),
+    "sha256": (
+        _is_digest,
+        "write 8 to 64 hexadecimal digits in small letters: all of the digest, or its beginning",
+    ),
+}
 
 
 def _unknown_convention(value: Expr) -> Diagnostic:

@@ -12,7 +12,7 @@ from .resolve import Resolution
 from .syntax import read_literal
 from .tree import Block, Declaration, Expr, Fix, Number, Ref, String
 from .values import Quantity
-from .vocabulary import CONVENTIONS
+from .vocabulary import CONVENTIONS, PUBLISHED_COUNTS, PUBLISHED_RESULTS
 
 Verdict = Literal["agrees", "differs", "erratum"]
 
@@ -30,28 +30,52 @@ class Reconciled(NamedTuple):
 
 
 def published_rows(declaration: Declaration) -> tuple[Row, ...]:
-    """The `published` blocks of a checked model; image 0 stands for the network's own."""
-    rows = []
-    for block in declaration.lines:
-        if isinstance(block, Block) and block.name.text == "published":
-            said = {
-                line.targets[0].name: line.value for line in block.lines if isinstance(line, Fix)
-            }
-            printed = tuple(
-                (k, v.text) for k, v in said.items() if isinstance(v, Number) and k != "image"
-            )
-            counting = said.get("counting")
-            side = said.get("image")
-            rows.append(
-                Row(
-                    source=_text(said.get("source")),
-                    counting=CONVENTIONS[counting.name] if isinstance(counting, Ref) else "macs",
-                    image=int(side.value) if isinstance(side, Number) else 0,
-                    printed=printed,
-                    erratum=_text(said.get("erratum")),
-                )
-            )
-    return tuple(rows)
+    """The rows of a checked model that have numbers; image 0 stands for the network's own."""
+    return tuple(p.row for p in publications(declaration) if p.row.printed)
+
+
+class Publication(NamedTuple):
+    """A row, what its publisher calls the network, how it was trained, and where the weights are.
+
+    `weights` is a URL, `sha256` the digest of the file or its beginning, `size` its bytes; what is not
+    said is empty or 0.
+    """
+
+    row: Row
+    name: str
+    recipe: str
+    weights: str
+    sha256: str
+    size: int
+    licence: str
+
+
+def publications(declaration: Declaration) -> tuple[Publication, ...]:
+    """Every `published` block of a checked model, in order."""
+    return tuple(
+        _publication(block)
+        for block in declaration.lines
+        if isinstance(block, Block) and block.name.text == "published"
+    )
+
+
+def _publication(block: Block) -> Publication:
+    said = {line.targets[0].name: line.value for line in block.lines if isinstance(line, Fix)}
+    numbers = (*PUBLISHED_COUNTS, *PUBLISHED_RESULTS)
+    printed = tuple((k, v.text) for k, v in said.items() if isinstance(v, Number) and k in numbers)
+    counting, side, size = (said.get(k) for k in ("counting", "image", "size"))
+    row = Row(
+        source=_text(said.get("source")),
+        counting=CONVENTIONS[counting.name] if isinstance(counting, Ref) else "macs",
+        image=int(side.value) if isinstance(side, Number) else 0,
+        printed=printed,
+        erratum=_text(said.get("erratum")),
+    )
+    name, recipe, weights, sha256, licence = (
+        _text(said.get(k)) for k in ("name", "recipe", "weights", "sha256", "licence")
+    )
+    bytes_ = int(size.value) if isinstance(size, Number) else 0
+    return Publication(row, name, recipe, weights, sha256, bytes_, licence)
 
 
 def _text(value: Expr | None) -> str:
@@ -81,7 +105,8 @@ def reconcile(network: Network) -> list[Reconciled]:
 def published_warnings(resolution: Resolution) -> Iterator[Diagnostic]:
     """A published number that is not ours and has no erratum: other people's numbers are no errors."""
     model = resolution.scope.declaration
-    rows = [b for b in model.lines if isinstance(b, Block) and b.name.text == "published"]
+    blocks = [b for b in model.lines if isinstance(b, Block) and b.name.text == "published"]
+    rows = [b for b in blocks if _publication(b).row.printed]
     for row, block in zip(resolution.network.published, rows, strict=True):
         one = reconcile(_with_row(resolution.network, row))
         lines = {line.targets[0].name: line for line in block.lines if isinstance(line, Fix)}

@@ -140,10 +140,10 @@ CONVENTIONS: dict[str, Literal["macs", "pycls", "fvcore", "mmcv", "torch2"]] = {
     "torch2": "torch2",
 }
 
-PUBLISHED_TEXT = ("source", "erratum")
+PUBLISHED_TEXT = ("source", "name", "recipe", "weights", "sha256", "licence", "erratum")
 PUBLISHED_COUNTS = ("params", "flops", "acts")
 PUBLISHED_RESULTS = ("top1", "top5")
-PUBLISHED = (*PUBLISHED_TEXT, "counting", "image", *PUBLISHED_COUNTS, *PUBLISHED_RESULTS)
+PUBLISHED = (*PUBLISHED_TEXT, "counting", "image", "size", *PUBLISHED_COUNTS, *PUBLISHED_RESULTS)
 
 MEASURED = (
     "latency",

@@ -2,78 +2,214 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import click
+from regnetc_runtime.problems import Problem
 
-from .. import library
+from .. import zoo
 from ..diagnostics import printable
-from ..driver import check_file
-from ..network import Network
-from ..published import Reconciled, reconcile
+from ..published import Reconciled, Verdict, reconcile
+from ..syntax import read_literal
+from ..zoo import Entry
 from . import console
 
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([KMG]F?)?")
 _MARKS = {"agrees": "green", "differs": "bold red", "erratum": "yellow"}
+_ORDERS: dict[str, Callable[[Entry], Any]] = {
+    "flops": lambda e: e.network.counts.pycls,
+    "params": lambda e: e.network.counts.params,
+    "acts": lambda e: e.network.counts.acts,
+    "top1": lambda e: -(float(e.best[0].rstrip("%")) if e.best else 0.0),
+    "name": lambda e: e.network.name.lower(),
+}
 
 
-@click.group("zoo", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
-    """List the shipped networks; `zoo verify` recounts every published row.
+class _Group(click.Group):
+    """`zoo WORD` searches; `zoo show` and `zoo verify` are verbs of their own."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            args = ["list", *args]
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--help" not in args and (not args or args[0].startswith("-")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("zoo", cls=_Group)
+def command() -> None:
+    """List and search the shipped networks; `zoo verify` recounts every published row.
 
     \b
     regnetc zoo
+    regnetc zoo regnetx_004
+    regnetc zoo --family Y --flops 3GF..5GF --sort top1
+    regnetc zoo show x400mf
     regnetc zoo verify
     """
-    if ctx.invoked_subcommand is not None:
-        return
-    networks = list(shipped())
-    if as_json:
-        console.say_json([_data(path, n) for path, n in networks])
-        return
-    table = console.table()
-    for column in ("spec", "network", "params", "flops (pycls)", "acts", "top-1", "stages"):
-        table.add_column(
-            column, justify="left" if column in ("spec", "network", "stages") else "right"
-        )
-    for path, n in networks:
-        top1 = next(
-            (dict(r.printed)["top1"] for r in n.published if "top1" in dict(r.printed)), "-"
-        )
-        stages = ", ".join(f"{s.d} x {s.w}" for s in n.stages)
-        table.add_row(
-            path.name,
-            n.name,
-            f"{n.counts.params:,}",
-            f"{n.counts.pycls:,}",
-            f"{n.counts.acts:,}",
-            top1,
-            stages,
-        )
-    console.rich_console().print(table)
 
 
-def shipped() -> list[tuple[Path, Network]]:
-    """Every network of the shipped library with its spec, by cost."""
+@command.command("list")
+@click.argument("word", required=False)
+@click.option(
+    "--family",
+    type=click.Choice(["X", "Y", "Z", "V"]),
+    help="X, Y, Z, or V: Y in pre-activation order.",
+)
+@click.option("--source", metavar="NAME", help="Networks that this source publishes, such as timm.")
+@click.option("--flops", metavar="A..B", help="Flops as pycls counts them, such as 300MF..500MF.")
+@click.option("--params", metavar="A..B", help="Parameters, such as 4M..6M.")
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice([*_ORDERS]),
+    default="flops",
+    show_default=True,
+    help="Order of the rows; top1 is the best published.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def listing(
+    word: str | None,
+    family: str | None,
+    source: str | None,
+    flops: str | None,
+    params: str | None,
+    order: str,
+    as_json: bool,
+) -> None:
+    """List the shipped networks, or those that a WORD is found in the names of."""
+    few, many = _range(flops, "--flops"), _range(params, "--params")
     found = [
-        (Path(path), r.network)
-        for path in library.specs()
-        for r in check_file(path).resolutions.values()
+        e
+        for e in zoo.entries()
+        if (word is None or any(word.lower() in n.lower() for n in e.names))
+        and (family is None or e.family == family)
+        and (source is None or any(source.lower() in r.row.source.lower() for r in e.rows))
+        and (few is None or few[0] <= e.network.counts.pycls <= few[1])
+        and (many is None or many[0] <= e.network.counts.params <= many[1])
     ]
-    return sorted(found, key=lambda item: (item[1].counts.macs, item[1].name))
+    found.sort(key=_ORDERS[order])
+    if as_json:
+        console.say_json([_data(e) for e in found])
+        return
+    if not found:
+        raise Problem(
+            "unknown-network",
+            "no shipped network is like that",
+            help="`regnetc zoo` lists all of them",
+        )
+    console.rich_console().print(_table(found))
 
 
-def _data(path: Path, n: Network) -> dict[str, Any]:
+def _range(text: str | None, option: str) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split("..")]
+    ends = [read_literal(part) if _NUMBER.fullmatch(part) else None for part in parts]
+    if len(ends) != 2 or None in ends:
+        raise click.UsageError(f"{option} is a range, such as 300M..500M")
+    low, high = (float(end[0]) for end in ends if end is not None)
+    return low, high
+
+
+def _table(found: Sequence[Entry]) -> Any:
+    table = console.table()
+    left = ("spec", "network", "by")
+    for column in ("spec", "network", "params", "flops (pycls)", "acts", "top-1", "by"):
+        table.add_column(column, justify="left" if column in left else "right")
+    for e in found:
+        counts = e.network.counts
+        top1, source = "-", ""
+        if e.best is not None:
+            top1, source = e.best[0], f"{e.best[1].row.source} {e.best[1].recipe}".strip()
+        table.add_row(
+            e.stem, e.network.name, f"{counts.params:,}", f"{counts.pycls:,}", f"{counts.acts:,}", top1,
+            printable(source, 30),
+        )  # fmt: skip
+    return table
+
+
+def _data(e: Entry) -> dict[str, Any]:
+    n = e.network
     return {
-        "spec": path.name,
-        "name": n.name,
-        "image": n.image,
-        "counts": n.counts.as_dict(),
-        "published": [{"source": r.source, **dict(r.printed)} for r in n.published],
-    }
+        "spec": f"{e.stem}.regnet", "name": n.name, "names": e.names, "family": e.family, "image": n.image,
+        "counts": n.counts.as_dict(), "other_rounding": e.others,
+        "published": [
+            {"source": r.row.source, "name": r.name, "recipe": r.recipe, "image": r.row.image or n.image,
+             "counting": r.row.counting, **dict(r.row.printed), "weights": r.weights, "sha256": r.sha256,
+             "size": r.size, "licence": r.licence, "erratum": r.row.erratum}
+            for r in e.rows
+        ],
+    }  # fmt: skip
+
+
+@command.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def show(name: str, as_json: bool) -> None:
+    """One shipped network by any of its names, with every row that is published of it."""
+    e = named(name)
+    if as_json:
+        console.say_json(_data(e))
+        return
+    out = console.rich_console()
+    counts = e.network.counts
+    out.print(f"{e.network.name}  (spec/{e.stem}.regnet)", style="bold")
+    out.print(
+        f"{counts.params:,} params, {counts.pycls:,} flops (pycls), {counts.acts:,} acts at {e.network.image} x {e.network.image}"
+    )
+    for line in e.others:
+        out.print(line)
+    out.print()
+    table = console.table()
+    for column in (
+        "source",
+        "name",
+        "recipe",
+        "image",
+        "params",
+        "flops",
+        "top-1",
+        "top-5",
+        "licence",
+    ):
+        table.add_column(column)
+    for r in e.rows:
+        said = dict(r.row.printed)
+        image = str(r.row.image or e.network.image)
+        numbers = [said.get(k, "-") for k in ("params", "flops", "top1", "top5")]
+        words = [printable(x, 40) or "-" for x in (r.row.source, r.name, r.recipe)]
+        table.add_row(*words, image, *numbers, printable(r.licence, 20) or "-")
+    out.print(table)
+    for r in e.rows:
+        if r.weights:
+            out.print(f"{printable(r.row.source)}: {printable(r.weights, 400)}", soft_wrap=True)
+        if r.row.erratum:
+            out.print(f"erratum of {printable(r.row.source)}: {printable(r.row.erratum, 400)}")
+
+
+def named(name: str) -> Entry:
+    """The shipped network that is called so by anybody. Raises `unknown-network`."""
+    try:
+        return zoo.find(name)
+    except zoo.UnknownNetworkError as e:
+        near = f"did you mean `{e.near}`?" if e.near else "`regnetc zoo` lists all of them"
+        raise Problem(
+            "unknown-network", f"no shipped network is called `{printable(name, 60)}`", help=near
+        ) from None
+
+
+class _Row(NamedTuple):
+    entry: Entry
+    row: Reconciled
 
 
 @command.command("verify")
@@ -83,37 +219,71 @@ def verify(as_json: bool) -> None:
 
     Exit 1 if a row differs without an erratum.
     """
-    rows = [(n, row) for _, n in shipped() for row in reconcile(n)]
-    differs = any(row.verdict == "differs" for _, row in rows)
+    rows = [_Row(e, row) for e in zoo.entries() for row in reconcile(e.network)]
+    differs = any(r.row.verdict == "differs" for r in rows)
     if as_json:
-        console.say_json([{"name": n.name, **row._asdict()} for n, row in rows])
+        console.say_json(
+            {
+                "rows": [{"name": r.entry.network.name, **r.row._asdict()} for r in rows],
+                "errata": [{"name": n, "source": s, "erratum": t} for n, s, t in _errata()],
+                "rounding": {e.network.name: e.others for e in zoo.entries() if e.others},
+            }
+        )
     else:
         _print(rows)
     sys.exit(console.PROBLEMS if differs else console.OK)
 
 
-def _print(rows: list[tuple[Network, Reconciled]]) -> None:
+def _errata() -> list[tuple[str, str, str]]:
+    """What is wrong at its source: the network, the source, and why."""
+    return [
+        (e.network.name, r.row.source, r.row.erratum)
+        for e in zoo.entries()
+        for r in e.rows
+        if r.row.erratum
+    ]
+
+
+def _print(rows: Sequence[_Row]) -> None:
     from rich.text import Text
 
     out = console.rich_console()
     table = console.table()
     for column in ("network", "source", "field", "counting", "printed", "ours", "verdict"):
         table.add_column(column, justify="right" if column in ("printed", "ours") else "left")
-    for n, row in rows:
+    for entry, row in rows:
         verdict = Text(row.verdict, style=_MARKS[row.verdict])
         counting = row.counting if row.field == "flops" else "-"
         table.add_row(
-            n.name,
-            printable(row.source, 60),
-            row.field,
-            counting,
-            row.printed,
-            f"{row.ours:,}",
-            verdict,
-        )
+            entry.network.name, printable(row.source, 60), row.field, counting, row.printed, f"{row.ours:,}", verdict,
+        )  # fmt: skip
     out.print(table)
-    for n, row in rows:
-        if row.verdict == "erratum":
-            out.print(f"{n.name}, {row.field}: {printable(row.erratum, 400)}")
-    tally = {v: sum(row.verdict == v for _, row in rows) for v in ("agrees", "erratum", "differs")}
+    _print_summary(rows)
+
+
+def _print_summary(rows: Sequence[_Row]) -> None:
+    """By source, then what is wrong and why, each reason once; then the networks that hang on rounding."""
+    out = console.rich_console()
+    table = console.table()
+    verdicts: tuple[Verdict, ...] = ("agrees", "erratum", "differs")
+    for column in ("source", *verdicts):
+        table.add_column(column, justify="left" if column == "source" else "right")
+    for source in dict.fromkeys(r.row.source for r in rows):
+        mine = [r.row.verdict for r in rows if r.row.source == source]
+        table.add_row(printable(source, 60), *(str(mine.count(v)) for v in verdicts))
+    out.print(table)
+    why: dict[tuple[str, str], list[str]] = {}
+    for name, source, text in _errata():
+        why.setdefault((source, text), []).append(name)
+    for (source, text), names in why.items():
+        which = (
+            names[0] if len(names) == 1 else f"{len(names)} networks ({names[0]} to {names[-1]})"
+        )
+        out.print(f"erratum, {printable(source)}, {which}: {printable(text, 400)}")
+    for e in zoo.entries():
+        if e.others and e.network.rounding == "torchvision":
+            out.print(
+                f"another network than the paper's from the same parameters, {e.network.name}: {', '.join(e.others)}"
+            )
+    tally = {v: sum(r.row.verdict == v for r in rows) for v in verdicts}
     out.print(", ".join(f"{count} {verdict}" for verdict, count in tally.items() if count))

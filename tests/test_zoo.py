@@ -1,0 +1,135 @@
+"""`regnetc zoo`: every shipped network is its publisher's, and every published number is accounted for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from regnetc import regnet, zoo
+from regnetc.published import reconcile
+from test_cli import regnetc
+
+COUNTS: dict[str, dict[str, int]] = json.loads(
+    (Path(__file__).parent / "zoo.json").read_text("utf-8")
+)["counts"]
+
+
+def test_every_network_but_ours_has_its_publishers_counts() -> None:
+    assert {e.stem for e in zoo.entries()} == {*COUNTS, "digits"}
+    assert len(COUNTS) == 45
+
+
+@pytest.mark.parametrize("stem", COUNTS)
+def test_counts_are_those_of_the_publishers_code(stem: str) -> None:
+    (entry,) = (e for e in zoo.entries() if e.stem == stem)
+    counts = entry.network.counts.as_dict()
+    assert {k: counts[k] for k in COUNTS[stem]} == COUNTS[stem]
+    assert entry.rows
+
+
+def test_every_code_base_is_there() -> None:
+    """Their networks by their own names, each found by that name."""
+    of: dict[str, set[str]] = {}
+    for entry in zoo.entries():
+        for row in entry.rows:
+            if row.name:
+                of.setdefault(row.row.source, set()).add(row.name)
+                assert row.name in zoo.find(row.name).names
+    assert {k: len(v) for k, v in of.items()} == {
+        "pycls": 24, "mmpretrain": 8, "torchvision": 15, "transformers": 29, "ClassyVision": 19, "timm": 67,
+        "timm docs": 24, "timm benchmark": 1, "SEER": 4,
+    }  # fmt: skip
+
+
+def test_what_is_wrong_at_its_source() -> None:
+    ran = regnetc("zoo", "verify", "--json")
+    assert ran.code == 0
+    verdicts: dict[str, list[str]] = {}
+    for row in ran.json["rows"]:
+        verdicts.setdefault(row["verdict"], []).append(
+            f"{row['source']} {row['name']} {row['field']}"
+        )
+    assert verdicts.keys() == {"agrees", "erratum"}
+    assert len(verdicts["agrees"]) > 240
+    wrong = verdicts["erratum"]
+    assert [w for w in wrong if "timm docs" not in w] == [
+        "mmpretrain RegNetX-3.2GF params", "mmpretrain RegNetX-3.2GF flops", "SEER RegNetY-64GF params",
+        "SEER RegNetY-128GF params", "SEER RegNetY-256GF-SEER params",
+    ]  # fmt: skip
+    assert len([w for w in wrong if "timm docs" in w and w.endswith("flops")]) == 24
+    errata = ran.json["errata"]
+    assert any(e["source"] == "transformers" and "cannot be built" in e["erratum"] for e in errata)
+    assert any(e["source"] == "ClassyVision" and "2976" in e["erratum"] for e in errata)
+
+
+def test_the_pages_of_timm_count_a_wider_image() -> None:
+    """The erratum's own evidence: between 1.26 and 1.31 times the multiply-adds of a square of 224."""
+    for entry in zoo.entries():
+        for row in reconcile(entry.network):
+            if row.source == "timm docs" and row.field == "flops":
+                assert 1.26 < int(row.printed) / entry.network.counts.macs < 1.31
+
+
+def test_three_networks_of_torchvision_are_not_the_papers() -> None:
+    """Of its fifteen: from the same parameters the paper's rule makes the network of another entry."""
+    found = [e for e in zoo.entries() if e.network.rounding == "torchvision"]
+    assert {e.stem for e in found} == {
+        "torchvision_x400mf",
+        "torchvision_y800mf",
+        "torchvision_y8_0gf",
+    }
+    for entry in found:
+        p = dict(entry.network.parameters)
+        line = regnet.quantized_linear(int(p["d"]), int(p["w0"]), p["wa"], p["wm"])
+        twin = next(
+            e for e in zoo.entries()
+            if e is not entry and dict(e.network.parameters) == p and e.network.order == "post"
+        )  # fmt: skip
+        assert twin.network.rounding == "paper"
+        assert tuple(s.d for s in twin.network.stages) == line.d
+        assert [s.w for s in twin.network.stages] != [s.w for s in entry.network.stages]
+        assert entry.others
+
+
+@pytest.mark.parametrize(
+    ("said", "stems"),
+    [
+        (["regnetz_d8"], ["timm_zd8"]),
+        (["--family", "V"], ["timm_v040", "timm_v064"]),
+        (["--family", "X", "--flops", "300MF..500MF"], ["x400mf", "torchvision_x400mf"]),
+        (["--params", "1G..20G", "--sort", "params"], ["y256gf_seer", "y10b_seer"]),
+        (["--source", "mmpretrain", "--sort", "top1", "--params", "0..8M"], ["x800mf", "x400mf"]),
+    ],
+)
+def test_searching(said: list[str], stems: list[str]) -> None:
+    ran = regnetc("zoo", *said, "--json")
+    assert [e["spec"].removesuffix(".regnet") for e in ran.json] == stems
+    table = regnetc("zoo", *said)
+    assert table.code == 0
+    assert all(stem in table.out for stem in stems)
+
+
+def test_what_is_not_there() -> None:
+    assert "error[unknown-network]" in regnetc("zoo", "resnet50").err
+    assert "did you mean `regnetx_080" in regnetc("zoo", "show", "regnetx_00").err
+    assert regnetc("zoo", "--flops", "much").code == 2
+
+
+def test_one_entry_by_any_name() -> None:
+    for name in (
+        "x400mf",
+        "RegNetX-400MF",
+        "regnetx_004",
+        "REGNETX-400MF_8XB128_IN1K",
+        "regnet-x-004",
+    ):
+        ran = regnetc("zoo", "show", name)
+        assert ran.code == 0, name
+        assert "spec/x400mf.regnet" in ran.out
+    said: dict[str, Any] = regnetc("zoo", "show", "regnet_x_400mf", "--json").json
+    rows = {r["source"]: r for r in said["published"]}
+    assert rows["mmpretrain"]["sha256"] == "89bfc226"
+    assert rows["mmpretrain"]["weights"].endswith("89bfc226.pth")
+    assert said["other_rounding"] == ["stage 4: 384, and 400 by the rule of torchvision"]
