@@ -16,8 +16,8 @@ from regnetc.driver import check_file
 from regnetc.network import Network
 from strategies import any_net, reg_net
 
-NETS = int(os.environ.get("REGNETC_NETS", "500"))  # fewer for mutation testing
-POINTS = int(os.environ.get("REGNETC_POINTS", "2000"))
+NETS = int(os.environ.get("REGNETC_NETS", "250"))  # fewer for mutation testing
+POINTS = int(os.environ.get("REGNETC_POINTS", "800"))
 
 
 def model(spec: str, tmp_path: Path) -> Network:

@@ -209,10 +209,10 @@ def test_the_box_leaves_members_as_they_are_distributed() -> None:
     space = space_of(SPACES["bounds"])
     box = shrink(space)
     assert box.inside < Fraction(9, 10)
-    plain = Engine(space, 1, Box.whole(space)).run(0, 400_000)
-    shrunk = Engine(space, 2, box).run(0, 200_000)
-    rates = len(plain.candidates) / 400_000, len(shrunk.candidates) / 200_000 * float(box.inside)
-    assert abs(rates[0] - rates[1]) < 5 * (rates[0] / 400_000) ** 0.5
+    plain = Engine(space, 1, Box.whole(space)).run(0, 160_000)
+    shrunk = Engine(space, 2, box).run(0, 80_000)
+    rates = len(plain.candidates) / 160_000, len(shrunk.candidates) / 80_000 * float(box.inside)
+    assert abs(rates[0] - rates[1]) < 5 * (rates[0] / 160_000) ** 0.5
     for a, b in zip(
         (*plain.counts, *plain.w, *plain.d), (*shrunk.counts, *shrunk.w, *shrunk.d), strict=True
     ):

@@ -125,7 +125,9 @@ def test_groups_that_narrow_stages_are_clipped_to_are_shared() -> None:
 @pytest.mark.parametrize(
     "w",
     [
-        [8192, 16384, 32768, 32768, 65536, 65536, 65536, 65536],
+        pytest.param(
+            [8192, 16384, 32768, 32768, 65536, 65536, 65536, 65536], marks=pytest.mark.slow
+        ),
         [65536, 65528, 65520, 60000, 50000, 40000, 30000, 8],
     ],
 )

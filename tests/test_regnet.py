@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from regnetc import regnet
 from strategies import reg_net
 
-POINTS = int(os.environ.get("REGNETC_POINTS", "2000"))  # fewer for mutation testing
+POINTS = int(os.environ.get("REGNETC_POINTS", "800"))  # fewer for mutation testing
 
 
 def test_random_points_are_those_of_the_transcription() -> None:
