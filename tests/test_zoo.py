@@ -39,7 +39,7 @@ def test_every_code_base_is_there() -> None:
                 assert row.name in zoo.find(row.name).names
     assert {k: len(v) for k, v in of.items()} == {
         "pycls": 24, "mmpretrain": 8, "torchvision": 15, "transformers": 29, "ClassyVision": 19, "timm": 67,
-        "timm docs": 24, "timm benchmark": 1, "SEER": 4,
+        "timm docs": 24, "SEER": 4,
     }  # fmt: skip
 
 
@@ -128,8 +128,11 @@ def test_one_entry_by_any_name() -> None:
         ran = regnetc("zoo", "show", name)
         assert ran.code == 0, name
         assert "spec/x400mf.regnet" in ran.out
-    said: dict[str, Any] = regnetc("zoo", "show", "regnet_x_400mf", "--json").json
+    said: dict[str, Any] = regnetc("zoo", "show", "regnetx_004", "--json").json
     rows = {r["source"]: r for r in said["published"]}
     assert rows["mmpretrain"]["sha256"] == "89bfc226"
     assert rows["mmpretrain"]["weights"].endswith("89bfc226.pth")
+    theirs = regnetc("zoo", "show", "regnet_x_400mf")  # most people's is torchvision's
+    assert "spec/torchvision_x400mf.regnet" in theirs.out
+    assert "spec/x400mf.regnet" in regnetc("zoo", "show", "ClassyVision:regnet_x_400mf").out
     assert said["other_rounding"] == ["stage 4: 384, and 400 by the rule of torchvision"]

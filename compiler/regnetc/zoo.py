@@ -67,20 +67,40 @@ def entries() -> tuple[Entry, ...]:
     return tuple(sorted(found, key=lambda e: (e.network.counts.macs, e.network.name)))
 
 
+_FIRST = ("pycls", "torchvision", "timm", "mmpretrain", "transformers")
+"""Whose name counts where two publishers call different networks alike, as `regnet_x_400mf`."""
+
+
 def find(name: str) -> Entry:
     """The network that is called so by us or by a publisher. Raises UnknownNetworkError.
 
-    Case does not matter, nor does what follows the publisher's name (`regnetx_004.pycls_in1k`).
+    Case does not matter, nor does what follows the publisher's name (`regnetx_004.pycls_in1k`);
+    `classyvision:regnet_x_400mf` says whose name it is.
     """
-    wanted = name.lower()
+    source, _, wanted = name.lower().rpartition(":")
     for exact in (True, False):
-        for entry in entries():
-            for known in entry.names:
-                plain = known.lower() if exact else known.lower().partition(".")[0]
-                if wanted == plain:
-                    return entry
+        found = [
+            (_rank(who), entry)
+            for entry in entries()
+            for who, known in _called(entry)
+            if wanted == (known if exact else known.partition(".")[0]) and source in ("", who)
+        ]
+        if found:
+            return min(found, key=lambda x: x[0])[1]
     known_names = [n for entry in entries() for n in entry.names]
     raise UnknownNetworkError(name, nearest_word(name, known_names))
+
+
+def _called(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Who calls a network what, in small letters."""
+    yield "", entry.stem.lower()
+    yield "", entry.network.name.lower()
+    yield from ((r.row.source.lower(), r.name.lower()) for r in entry.rows if r.name)
+
+
+def _rank(source: str) -> int:
+    order = ("", *_FIRST)
+    return order.index(source) if source in order else len(order)
 
 
 def _other_widths(r: Resolution) -> Iterator[str]:

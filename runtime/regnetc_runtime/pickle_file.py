@@ -10,7 +10,9 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,17 @@ from .limits import CHECKPOINT_ENTRIES, CHECKPOINT_NAME_CHARACTERS, CHECKPOINT_P
 from .problems import Problem, printable
 
 WRAPPERS = ("model_state", "state_dict", "model")  # pycls, most others, timm and torchvision
+AVERAGES = ("ema_state", "state_dict_ema", "model_ema", "ema")  # beside them
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state dict out of a file: the `wrapper` it lay in, what lay beside it, an average of weights."""
+
+    tensors: dict[str, Tensor]
+    wrapper: str = ""
+    extra: tuple[str, ...] = ()
+    ema: dict[str, Tensor] | None = None
 
 
 def looks_like(data: bytes) -> bool:
@@ -26,7 +39,7 @@ def looks_like(data: bytes) -> bool:
     return data.startswith(b"PK\x03\x04")
 
 
-def parse(data: bytes, name: str) -> dict[str, Tensor]:
+def parse(data: bytes, name: str) -> State:
     """The tensors, out of their wrapper if they have one. Raises `bad-weights`, `unsafe-weights`."""
     _check_archive(data, name)
     try:
@@ -84,18 +97,54 @@ def _check_names(entries: list[zipfile.ZipInfo], name: str) -> None:
             raise _bad(name, f"its pickle has more than {CHECKPOINT_PICKLE_BYTES:,} bytes")
 
 
-def _unwrap(content: object, name: str) -> dict[str, Tensor]:
-    """The state dict in what was loaded, with the prefix of DistributedDataParallel taken off."""
-    if isinstance(content, Mapping):
-        for wrapper in WRAPPERS:
-            if isinstance(content.get(wrapper), Mapping):
-                content = content[wrapper]
-                break
+def _unwrap(content: object, name: str) -> State:
+    """The state dict in what was loaded, and what lies beside it."""
     if not isinstance(content, Mapping):
         raise _bad(name, f"it holds no state_dict but a {printable(type(content).__name__)}")
+    classy = _inside(content, *_CLASSY)
+    if isinstance(classy, Mapping) and isinstance(classy.get("trunk"), Mapping):
+        extra = tuple(str(k) for k in content if k != _CLASSY[0])
+        heads = {f"heads.{k}": v for k, v in _innermost(classy.get("heads"))}
+        return State(
+            _tensors({**classy["trunk"], **heads}, name), ".".join((*_CLASSY, "trunk")), extra
+        )
+    wrapper = next((w for w in WRAPPERS if isinstance(content.get(w), Mapping)), "")
+    if not wrapper:
+        return State(_tensors(content, name))
+    averaged = next((w for w in AVERAGES if isinstance(content.get(w), Mapping)), None)
+    ema = None if averaged is None or not content[averaged] else _tensors(content[averaged], name)
+    extra = tuple(str(k) for k in content if k not in (wrapper, averaged))
+    return State(_tensors(content[wrapper], name), wrapper, extra, ema)
+
+
+_CLASSY = ("classy_state_dict", "base_model", "model")
+
+
+def _inside(content: object, *keys: str) -> object:
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
+def _innermost(found: object) -> Iterator[tuple[str, object]]:
+    """The entries of a state dict within others: ClassyVision keeps one for each head of each fork."""
+    for key, value in found.items() if isinstance(found, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _innermost(value)
+        else:
+            yield str(key), value
+
+
+def _tensors(content: Mapping[Any, object], name: str) -> dict[str, Tensor]:
+    """Names and tensors, with the prefix of DistributedDataParallel taken off."""
     tensors: dict[str, Tensor] = {}
     for key, value in content.items():
-        if not (isinstance(key, str) and len(key) <= CHECKPOINT_NAME_CHARACTERS and _plain(value)):
+        if not (
+            isinstance(key, str)
+            and isinstance(value, Tensor)
+            and len(key) <= CHECKPOINT_NAME_CHARACTERS
+            and _plain(value)
+        ):
             what = printable(key, 100)
             raise _bad(name, f"its entry {what} is no plain tensor of floats or integers")
         tensors[key] = value

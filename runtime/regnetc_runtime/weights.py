@@ -10,22 +10,31 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import files, pickle_file, safetensors_file
+from . import dialects, files, pickle_file, safetensors_file
 from .limits import CHECKPOINT_BYTES
 from .problems import Problem, printable, some
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Tensors by name on the CPU, and what the file says of them, which nobody has checked.
+    """Tensors on the CPU by our names, and what the file says of them, which nobody has checked.
 
     `digest` is the file's SHA-256 in 64 hexadecimal digits; `notes` are oddities worth a warning.
+    `dialect` is whose names they had, `strange` those that are nobody's and that are kept as they are,
+    `bgr` whether such a code base's images are blue, green, red. `wrapper`, `extra` and `ema` are those
+    of `pickle_file.State`; `ema` has our names, too.
     """
 
     tensors: dict[str, Tensor]
     meta: dict[str, str]
     digest: str
     notes: tuple[str, ...] = ()
+    dialect: str = ""
+    bgr: bool = False
+    strange: tuple[str, ...] = ()
+    wrapper: str = ""
+    extra: tuple[str, ...] = ()
+    ema: dict[str, Tensor] | None = None
 
 
 def read(path: Path) -> Weights:
@@ -37,9 +46,10 @@ def read(path: Path) -> Weights:
     data = files.read(path, CHECKPOINT_BYTES)
     meta: dict[str, str] = {}
     if pickle_file.looks_like(data):
-        tensors = pickle_file.parse(data, str(path))
+        state = pickle_file.parse(data, str(path))
     elif path.suffix.lower() == ".safetensors" or safetensors_file.looks_like(data):
         tensors, meta = safetensors_file.parse(data, str(path))
+        state = pickle_file.State(tensors)
     else:
         raise Problem(
             "bad-weights",
@@ -47,11 +57,39 @@ def read(path: Path) -> Weights:
             help="if it is a .pth of before torch 1.6, load it with torch.load(weights_only=True) "
             "and save its state_dict again",
         )
-    if not tensors:
+    if not state.tensors:
         raise Problem("bad-weights", f"{printable(path)} holds no tensors")
-    odd = [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
-    notes = (f"NaN or infinity in {some(odd)}",) if odd else ()
-    return Weights(tensors, meta, hashlib.sha256(data).hexdigest(), notes)
+    odd = [k for k, t in state.tensors.items() if t.is_floating_point() and not t.isfinite().all()]
+    notes = [f"NaN or infinity in {some(odd)}"] if odd else []
+    ours, dialect, strange = _ours(state.tensors)
+    bgr = "preprocess" not in meta and _is_bgr(state.wrapper, dialect, meta)
+    if bgr:
+        notes.append(
+            f"{dialect} trains on images in the order blue, green, red: --channel-order bgr"
+        )
+    ema = None if state.ema is None else _ours(state.ema)[0]
+    digest = hashlib.sha256(data).hexdigest()
+    return Weights(
+        ours, meta, digest, tuple(notes), dialect, bgr, strange, state.wrapper, state.extra, ema
+    )
+
+
+def _ours(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str, tuple[str, ...]]:
+    """Tensors by our names, the dialect they were in, and names that are nobody's."""
+    try:
+        read = dialects.recognise(list(tensors))
+    except Problem:
+        return tensors, "", ()
+    found = {ours: tensors[theirs] for ours, theirs in read.names.items()}
+    found |= {name: tensors[name] for name in read.strange}
+    return found, read.dialect.name, read.strange
+
+
+def _is_bgr(wrapper: str, dialect: str, meta: Mapping[str, str]) -> bool:
+    """Whether the file is one that a code base wrote which takes its images that way."""
+    if "channel_order" in meta:
+        return meta["channel_order"] == "bgr"
+    return dialect == "mmpretrain" or (dialect == "pycls" and wrapper == "model_state")
 
 
 def load_into(net: nn.Module, weights: Weights) -> None:
@@ -74,7 +112,7 @@ def load_into(net: nn.Module, weights: Weights) -> None:
             "wrong-weights",
             "the weights are not those of this network",
             details=[f"{len(v):,} {what}: {some(v)}" for what, v in lists.items() if v],
-            help="take weights of the same network, with the names that pycls gives them",
+            help="take weights of the same network, or `regnetc weights inspect` them and compile what they are of",
         )
     with torch.no_grad():
         for key, tensor in wanted.items():

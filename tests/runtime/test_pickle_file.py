@@ -63,14 +63,14 @@ class Attack:
 def test_wrappers(content: object) -> None:
     data = saved(content)
     assert pickle_file.looks_like(data)
-    found = pickle_file.parse(data, "x.pth")
+    found = pickle_file.parse(data, "x.pth").tensors
     assert found.keys() == STATE.keys()
     assert all(torch.equal(found[k], t) for k, t in STATE.items())
 
 
 def test_weights_saved_as_channels_last() -> None:
     weight = torch.rand(4, 3, 2, 2).to(memory_format=torch.channels_last)
-    assert torch.equal(pickle_file.parse(saved({"w": weight}), "x")["w"], weight)
+    assert torch.equal(pickle_file.parse(saved({"w": weight}), "x").tensors["w"], weight)
 
 
 def test_nothing_is_executed(tmp_path: Path) -> None:

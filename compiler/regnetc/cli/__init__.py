@@ -38,6 +38,7 @@ _VERBS = {
     "compare": "compare",
     "data": "data",
     "zoo": "zoo",
+    "weights": "weights",
 }
 _HELP = {
     "check": "Say everything that is wrong with specs.",
@@ -58,6 +59,7 @@ _HELP = {
     "compare": "Say which of two trained networks is better, and whether that is chance.",
     "data": "Look for what is wrong with a data set, before it is trained on.",
     "zoo": "List the shipped networks; `zoo verify` recounts every published row.",
+    "weights": "Say what a checkpoint is; write it in another code base's names.",
 }
 
 

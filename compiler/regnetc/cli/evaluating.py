@@ -103,17 +103,13 @@ def _look(
     given: dict[str, Any],
 ) -> reports.Found:
     """Evaluate the weights on the test part of the data; keep what was found where that was asked for."""
-    from regnetc_runtime import weights
     from regnetc_runtime.data import sources
     from regnetc_runtime.data.bad import BadImages
     from regnetc_runtime.evaluation import accuracy, reading, robustness
     from regnetc_runtime.training import run_folder
 
     path, run = modules.weights_file(given["weights"])
-    loaded = weights.read(path)
-    for note in loaded.notes:
-        console.say_warning(f"{printable(str(path))}: {note}")
-    weights.load_into(net, loaded)
+    loaded = modules.load_weights(net, network, path)
     prepare = preprocessing.chosen(network, loaded, given)
     data = sources.open_data(
         given["data"], channels=network.channels, side=prepare.crop, classes=network.classes

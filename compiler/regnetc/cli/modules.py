@@ -13,8 +13,10 @@ from ..limits import GENERATED_BYTES
 from ..network import Network
 from ..program import UnreadableError, read_bytes
 from ..verify import UnverifiedError, digest, verify
+from . import console
 
 if TYPE_CHECKING:
+    from regnetc_runtime.weights import Weights
     from torch import nn
 
 _SHOWN_DIGITS = 16
@@ -89,6 +91,50 @@ def resolved(generated: Generated) -> Network:
             "not-generated", message, help="only a file that regnetc wrote can be evaluated"
         )
     return generated.network
+
+
+def load_weights(net: nn.Module, network: Network | None, path: Path) -> Weights:
+    """Read weights in anybody's names into a network, and warn of what is odd about them.
+
+    Raises what `weights.read` and `weights.load_into` raise; where the weights are those of another
+    network, the problem says in what that one differs.
+    """
+    from regnetc_runtime import weights
+
+    loaded = weights.read(path)
+    for note in loaded.notes:
+        console.say_warning(f"{printable(str(path))}: {note}")
+    try:
+        weights.load_into(net, loaded)
+    except Problem as e:
+        if e.name != "wrong-weights" or network is None:
+            raise
+        details = _other_network(network, loaded)
+        raise Problem(e.name, e.message, details=details or e.details, help=e.help) from e
+    return loaded
+
+
+SHOWN_DIFFERENCES = 12
+
+
+def _other_network(wanted: Network, loaded: Weights) -> list[str]:
+    """Which network the weights are of, and in what it differs; nothing where that is not to be seen."""
+    from ..lift import LiftError, lift
+    from .diff import differences
+
+    try:
+        found = lift({k: tuple(t.shape) for k, t in loaded.tensors.items()})
+    except LiftError:
+        return []
+    name = found.entries[0].network.name if found.entries else "another network"
+    rows = [
+        f"{what}: {there} there, {here} here"
+        for what, here, there in differences(wanted, found.network)
+        if not what.startswith(("s", "total", "head")) or "[" in what
+    ]
+    more = len(rows) - SHOWN_DIFFERENCES
+    rows = [*rows[:SHOWN_DIFFERENCES], *([f"and {more} more"] if more > 0 else [])]
+    return [f"they are those of {name}", *rows]
 
 
 def weights_file(path: Path) -> tuple[Path, Path | None]:

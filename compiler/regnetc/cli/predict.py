@@ -50,13 +50,12 @@ def command(file: Path, images: tuple[Path, ...], **given: Any) -> None:
     """
     generated = modules.read(file, given["trust"])
     network = modules.resolved(generated)
-    from regnetc_runtime import device, weights
+    from regnetc_runtime import device
     from regnetc_runtime.evaluation import predict
 
     target = device.pick(given["device"])
     net = modules.build(generated)
-    loaded = weights.read(modules.weights_file(given["weights"])[0])
-    weights.load_into(net, loaded)
+    loaded = modules.load_weights(net, network, modules.weights_file(given["weights"])[0])
     prepare = preprocessing.chosen(network, loaded, given)
     names = _names(given["class_names"]) if given["class_names"] is not None else None
     found = predict.predict(net, list(images), prepare, target, top=given["top"], class_names=names)

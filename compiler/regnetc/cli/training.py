@@ -19,6 +19,7 @@ from regnetc_runtime.problems import Problem
 
 from .. import ir
 from ..diagnostics import printable
+from ..network import Network
 from . import console, modules, reports
 from .progress import bar
 
@@ -278,7 +279,7 @@ def _prepare(
     job = Job(network.name, network.channels, network.image, data, recipe, plan.seed, options)
     loop.plan(job, group)
     net = modules.build(generated, plan.seed)
-    return job, net, _initial(net, given["weights"])
+    return job, net, _initial(net, network, given["weights"])
 
 
 def _other_data(plan: Plan, kind: str, given: dict[str, Any], group: Group) -> Iterator[str]:
@@ -396,18 +397,11 @@ def _path_of(place: str) -> str | None:
     return str(path.absolute()) if path.exists() else None
 
 
-def _initial(net: Any, path: Path | None) -> str | None:
+def _initial(net: Any, network: Network, path: Path | None) -> str | None:
     """Load the weights to begin with; their SHA-256."""
     if path is None:
         return None
-    from regnetc_runtime import weights
-
-    path, _ = modules.weights_file(path)
-    loaded = weights.read(path)
-    for note in loaded.notes:
-        console.say_warning(f"{printable(str(path))}: {note}")
-    weights.load_into(net, loaded)
-    return loaded.digest
+    return modules.load_weights(net, network, modules.weights_file(path)[0]).digest
 
 
 def _made_by(
