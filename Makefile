@@ -30,9 +30,9 @@ test: .venv/ready ## Run the tests.
 test-all: .venv/ready ## Run the tests that take minutes, too: all 500 random modules, all peers.
 	OMP_NUM_THREADS=1 REGNETC_MODULES=500 REGNETC_POINTS=2000 REGNETC_NETS=500 REGNETC_LIFTED=170 $(BIN)/python -m pytest -n 2
 
-peers: .venv/ready ## Install timm, to compare its outputs with ours bit by bit (tests/test_peers.py).
+peers: .venv/ready ## Install timm, torchvision and transformers, to compare their outputs with ours bit by bit (tests/test_peers*.py).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps timm torchvision==0.28.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt huggingface-hub pyyaml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt huggingface-hub pyyaml transformers
 
 lint: .venv/ready ## Check code, specs and generated files: style, layout, staleness.
 	$(BIN)/ruff check .
