@@ -80,6 +80,8 @@ def test_the_readme_names_targets_and_files_that_are_there(root: Path) -> None:
         "docs/language.md",
         "docs/commands.md",
         "docs/flops.md",
+        "docs/zoo.md",
+        "docs/weights.md",
         "docs/architecture.md",
         "SECURITY.md",
     ],
