@@ -15,7 +15,7 @@ ORDER = [
     "limits", "diagnostics", "tree", "scan", "vocabulary", "mistakes", "tables", "grammar", "syntax", "library", "program",
     "scopes", "check_lines", "check_blocks", "values", "cells", "distributions", "draws", "check_bounds", "check",
     "refinement", "canonical", "regnet", "complexity", "network", "fitting", "scaling", "resolve", "facts", "bounds", "expect", "published",
-    "names", "ir", "emit", "verify", "driver", "render", "fmt", "writing",
+    "names", "ir", "emit", "verify", "driver", "render", "fmt", "writing", "zoo", "lift",
 ]  # fmt: skip
 
 
