@@ -123,6 +123,7 @@ def _view(n: Network) -> dict[str, Any]:
         "classes": n.classes,
         "block_words": _block_words(n),
         "norm": partial(_norm, n),
+        "batch_norm": n.norm.type == "batch",
         "af": _ACTIVATIONS[n.activation],
         "se_af": _ACTIVATIONS[n.se_act],
         "linear": n.block == "Z",
@@ -235,7 +236,16 @@ def _imports(n: Network) -> list[str]:
     found = [f"from torch import {names}"]
     if n.extras.checkpointing:
         found += ["from torch.jit import unused", "from torch.utils.checkpoint import checkpoint"]
+    if n.extras.checkpointing and n.norm.type == "batch":
+        found = [*_FOR_STATISTICS, "", *found]
     return found
+
+
+_FOR_STATISTICS = (
+    "from collections.abc import Iterator",
+    "from contextlib import AbstractContextManager, contextmanager, nullcontext",
+    "from functools import partial",
+)
 
 
 def _as_in_pycls(n: Network) -> bool:

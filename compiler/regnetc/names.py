@@ -10,7 +10,8 @@ import sys
 # What the template defines or imports, and so no network may be called.
 TEMPLATE_NAMES = frozenset(
     "Tensor nn model initialize Block Bottleneck Head SqueezeExcitation Stage Stem"
-    " CHANNELS STRIDES cat checkpoint drop_path recomputed unused".split()
+    " CHANNELS STRIDES cat checkpoint drop_path recomputed unused once_more still partial Iterator"
+    " AbstractContextManager contextmanager nullcontext".split()
 )
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))]
