@@ -29,6 +29,11 @@ RECIPES = [
 ]  # fmt: skip
 
 
+IMPORTING = [
+    "reading", "table", "drafts", "bare", "pycls", "mmpretrain", "timm", "transformers", "classyvision",
+]  # fmt: skip
+
+
 def for_types(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
@@ -109,6 +114,35 @@ def test_recipes_lean_on_the_compiler_and_on_earlier_ones(root: Path) -> None:
             elif other.startswith("."):
                 lower = other.removeprefix(".")
                 assert RECIPES.index(lower) < RECIPES.index(name), (name, other)
+
+
+def test_configs_lean_on_the_compiler_and_execute_nothing(root: Path) -> None:
+    home = root / "compiler/regnetc/importing"
+    assert {p.stem for p in home.glob("*.py")} - {"__init__"} == set(IMPORTING)
+    for name in IMPORTING:
+        path = home / f"{name}.py"
+        for other in imports(path):
+            heads = (
+                "torch",
+                "numpy",
+                "regnetc_runtime",
+                "click",
+                "importlib",
+                "subprocess",
+                "pickle",
+            )
+            assert other.split(".")[0] not in heads, name
+            assert other != "yaml" or name == "reading"
+            if other.startswith(".."):
+                assert other.removeprefix("..") in (*ORDER, "zoo", "lift"), (name, other)
+            elif other.startswith("."):
+                assert IMPORTING.index(other[1:]) < IMPORTING.index(name), (name, other)
+        called = {
+            n.func.id
+            for n in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
+        assert not called & {"eval", "exec", "compile", "__import__", "open", "getattr"}, name
 
 
 def test_what_proves_a_space_empty_needs_no_arrays(root: Path) -> None:

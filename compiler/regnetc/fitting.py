@@ -68,9 +68,12 @@ def fit(network: Network) -> LineFit:
 
     Of exact ones that with the fewest decimals in `wm` and `wa`, then the smallest `w0`, `wm`, `wa`.
     """
-    target = _target(network)
-    exact = next(_exact(target, _Work(_EXACT_WORK)), None)
-    return exact if exact is not None else _nearest(target, _Work(_NEAREST_WORK))
+    return exact(network) or _nearest(_target(network), _Work(_NEAREST_WORK))
+
+
+def exact(network: Network) -> LineFit | None:
+    """The line that gives a network exactly, None where none was found."""
+    return next(_exact(_target(network), _Work(_EXACT_WORK)), None)
 
 
 class _Work:

@@ -189,7 +189,7 @@ def _network(shapes: Shapes, name: str) -> Network:
         shortcut="avg" if averaged else None, norm=Norm("group", 16) if grouped else Norm(),
         pool="catavgmax" if seen and seen == 2 * (head or stages[-1].w) else "avg",
     )  # fmt: skip
-    return _on_line(network)
+    return on_line(network)
 
 
 def _stem(shapes: Shapes) -> tuple[StemType, int, int]:
@@ -241,16 +241,16 @@ def _squeezes(
             w_in = s.w
 
 
-def _on_line(n: Network) -> Network:
+def on_line(n: Network) -> Network:
     """With the line that gives it, where there is one; torchvision's rule is tried where the paper's fails."""
     rules: tuple[regnet.Rounding, ...] = ("paper", "torchvision")
+    shared = fitting.shared(n)
+    if shared is None or any(s.inner_first != s.inner for s in n.stages) or len(n.stages) < 2:
+        return n
     for rounding in rules:
         tried = n._replace(rounding=rounding)
-        if any(s.inner_first != s.inner for s in n.stages) or len(n.stages) < 2:
-            break
-        line = fitting.fit(tried)
-        shared = fitting.shared(tried)
-        if line.exact and shared is not None:
+        line = fitting.exact(tried)
+        if line is not None:
             b, g = shared
             found = (
                 ("d", line.d), ("w0", line.w0), ("wa", _number(line.wa)), ("wm", _number(line.wm)),

@@ -23,7 +23,7 @@ class Line(NamedTuple):
     g: int
 
 
-_NAME = r"[A-Za-z][A-Za-z0-9_]*([-.][A-Za-z0-9_]+)*"
+NAME = r"[A-Za-z][A-Za-z0-9_]*([-.][A-Za-z0-9_]+)*"
 _DEFAULTS: dict[str, str] = {
     "stem": "32", "stem_type": "simple", "head": "0", "activation": "relu", "se": "0", "image": "224",
     "channels": "3", "classes": "1000", "rounding": "paper", "stages": "4", "stride[i]": "2",
@@ -47,7 +47,7 @@ def as_spec(network: Network, name: str, doc: str, line: Line | None = None) -> 
 
     `name` has to be a name of the language; of `doc` every line becomes one of the comment above.
     """
-    assert re.fullmatch(_NAME, name), name
+    assert re.fullmatch(NAME, name), name
     block = network.block
     if line is not None:
         family = "V" if (block, network.order, network.tail) == ("Y", "pre", True) else block

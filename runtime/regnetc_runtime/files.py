@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .problems import Problem, printable
 
+_AT_ONCE = 4 * 1024 * 1024
 _TEMPORARY = re.compile(r"\.regnetc-[0-9a-f]{16}\.tmp")
 
 
@@ -83,6 +85,41 @@ def append(path: Path, data: bytes) -> None:
                 raise
         finally:
             os.close(fd)
+    except (OSError, ValueError) as e:
+        raise _cannot_write(path, _reason(e)) from e
+
+
+def move(old: Path, new: Path) -> None:
+    """Give a file another name in its folder, in place of what has it. Raises `cannot-write`."""
+    try:
+        old.replace(new)
+        folder = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, ValueError) as e:
+        raise _cannot_write(new, _reason(e)) from e
+
+
+def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Make a folder with these files: all of them, or no folder. Raises `cannot-write`.
+
+    Nothing but an empty folder may have its name.
+    """
+    temporary = path.parent / f".regnetc-{secrets.token_hex(8)}.tmp"
+    try:
+        temporary.mkdir()
+        try:
+            for name, data in contents.items():
+                _write_new(temporary / name, data, None)
+            temporary.rename(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                for name in contents:
+                    (temporary / name).unlink(missing_ok=True)
+                temporary.rmdir()
+            raise
     except (OSError, ValueError) as e:
         raise _cannot_write(path, _reason(e)) from e
 
@@ -170,6 +207,24 @@ def read(path: Path, limit_bytes: int) -> bytes:
     if data is None or len(data) > limit_bytes:
         raise Problem("too-large", f"{shown} is larger than {limit_bytes:,} bytes")
     return data
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a regular file of any size, in hexadecimal. Raises what `read` raises."""
+    shown = printable(path)
+    digest = hashlib.sha256()
+    try:
+        _refuse_irregular(path.stat(), shown)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb", buffering=0) as f:
+            _refuse_irregular(os.fstat(fd), shown)
+            while data := f.read(_AT_ONCE):
+                digest.update(data)
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise Problem("no-such-file", f"there is no file {shown}") from e
+    except (OSError, ValueError) as e:
+        raise Problem("cannot-read", f"{shown} cannot be read: {_reason(e)}") from e
+    return digest.hexdigest()
 
 
 def _refuse_irregular(status: os.stat_result, shown: str) -> None:

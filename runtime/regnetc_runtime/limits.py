@@ -6,6 +6,7 @@ MESSAGE_CHARACTERS = 200  # of one piece of foreign text inside a message
 NAMES_SHOWN = 8  # of a list inside a message, then "and N more"
 
 CHECKPOINT_BYTES = 4096 * MIB
+FETCHED_BYTES = 65_536 * MIB  # of one file of weights from afar
 CHECKPOINT_ENTRIES = 10_000
 CHECKPOINT_HEADER_BYTES = 4 * MIB
 CHECKPOINT_PICKLE_BYTES = 4 * MIB

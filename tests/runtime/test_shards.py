@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from regnetc_runtime import transfer
 from regnetc_runtime.data import cache as cache_module
 from regnetc_runtime.data import fetch, loader, shards, tars
 from regnetc_runtime.data.bad import BadImages
@@ -363,9 +364,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(fetch, "PAUSE", 0.001)
-    monkeypatch.setattr(fetch, "SECONDS", 5.0)
-    monkeypatch.setattr(fetch, "CHUNK", 1000)
+    monkeypatch.setattr(transfer, "PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "SECONDS", 5.0)
+    monkeypatch.setattr(transfer, "CHUNK", 1000)
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     with Server(folder) as running:
@@ -423,7 +424,7 @@ def test_what_a_killed_process_left_is_used(server: Server, cache: Cache) -> Non
     assert refused(remote.url, cache).name == "cannot-fetch"
     server.cut["train-000.tar"] = 5000
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch, "TRIES", 1)
+        patch.setattr(transfer, "TRIES", 1)
         assert refused(remote.url, cache).name == "cannot-fetch"
     server.cut.clear()
     assert levels(opened(remote.url, cache)) == list(range(10))
@@ -437,7 +438,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(
     server.ranges = ranges
     server.cut["train-000.tar"] = 5000
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch, "TRIES", 1)
+        patch.setattr(transfer, "TRIES", 1)
         refused(f"{server.url}/train-000.tar", cache)
     server.cut.clear()
     (folder / "train-000.tar").write_bytes(tar(samples(100, 10)))
@@ -448,7 +449,7 @@ def test_without_a_version_nothing_is_taken_up(server: Server, cache: Cache) -> 
     server.etags = False
     server.cut["train-000.tar"] = 5000
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch, "TRIES", 1)
+        patch.setattr(transfer, "TRIES", 1)
         refused(f"{server.url}/train-000.tar", cache)
     server.cut.clear()
     assert levels(opened(f"{server.url}/train-000.tar", cache)) == list(range(10))

@@ -39,6 +39,7 @@ _VERBS = {
     "data": "data",
     "zoo": "zoo",
     "weights": "weights",
+    "import": "importing",
 }
 _HELP = {
     "check": "Say everything that is wrong with specs.",
@@ -59,7 +60,8 @@ _HELP = {
     "compare": "Say which of two trained networks is better, and whether that is chance.",
     "data": "Look for what is wrong with a data set, before it is trained on.",
     "zoo": "List the shipped networks; `zoo verify` recounts every published row.",
-    "weights": "Say what a checkpoint is; write it in another code base's names.",
+    "weights": "Say what a checkpoint is; write it in another code base's names; fetch a published one.",
+    "import": "Write the network of another tool's config as a spec.",
 }
 
 

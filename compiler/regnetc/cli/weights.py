@@ -13,6 +13,7 @@ from regnetc_runtime.problems import Problem, require, some
 
 from ..diagnostics import printable
 from . import console, modules
+from .fetch import fetch
 from .outputs import may_write
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _COLOURS = 3
 
 @click.group("weights")
 def command() -> None:
-    """Checkpoints of any code base: `inspect` says what one is, `convert` writes it in another's names.
+    """Checkpoints of any code base: `inspect` says what one is, `convert` writes it in another's names, `fetch` gets one.
 
     \b
     regnetc weights inspect regnet_x_400mf.pth
@@ -298,3 +299,6 @@ def _write(
     files.write(out, data)
     renamed = sum(a != b for a, b in names.items())
     return {"written": str(out), "renamed": renamed, "names": list(names.values())}
+
+
+command.add_command(fetch)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import files
+from ..fetching import cache_folder
 from ..limits import SHARD_CACHE_BYTES, SHARD_LIST_BYTES
 from ..problems import Problem, printable
 from . import fetch, tars
@@ -30,9 +31,8 @@ WAIT = 0.05  # seconds between looks at a lock
 
 
 def default_folder() -> Path:
-    """Where shards are kept, unless the user says otherwise: XDG's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    return Path(home) / "regnetc" / "shards"
+    """Where shards are kept, unless the user says otherwise."""
+    return cache_folder() / "shards"
 
 
 @dataclass(frozen=True, slots=True)
