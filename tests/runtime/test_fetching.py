@@ -256,7 +256,8 @@ def test_a_full_disk_keeps_what_there_is(
         assert problem.name == "cannot-write"
         assert "no space left" in problem.message
     assert fetch(published(server), cache).sha256 == DIGEST
-    assert server.asked[-1][1] == "bytes=20000-"
+    asked = str(server.asked[-1][1])  # a write may have carried it a little beyond
+    assert 20_000 <= int(asked.removeprefix("bytes=").removesuffix("-")) < len(DATA)
 
 
 def test_ctrl_c_keeps_what_has_come(server: Server, cache: Path) -> None:
