@@ -223,6 +223,7 @@ def test_everything_public_is_there_and_nothing_else() -> None:
         "check_file",
         "compile_file",
         "load",
+        "predict",
     ]
     for name in regnetc.__all__:
         assert getattr(regnetc, name) is not None

@@ -5,20 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cli.modules import load
+    from .cli.api import load, predict
     from .diagnostics import SpecError
     from .driver import check_file, compile_file
     from .program import UnreadableError
 
 __version__ = "0.1.0"
-__all__ = ["SpecError", "UnreadableError", "__version__", "check_file", "compile_file", "load"]
+__all__ = [
+    "SpecError",
+    "UnreadableError",
+    "__version__",
+    "check_file",
+    "compile_file",
+    "load",
+    "predict",
+]
 
 _HOMES = {
     "SpecError": "diagnostics",
     "UnreadableError": "program",
     "check_file": "driver",
     "compile_file": "driver",
-    "load": "cli.modules",
+    "load": "cli.api",
+    "predict": "cli.api",
 }
 
 

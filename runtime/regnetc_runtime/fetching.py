@@ -164,7 +164,7 @@ def _fetch(published: Published, path: Path, urls: Sequence[str], tell: Tell | N
         "cannot-fetch",
         f"{shown(published.url)} cannot be fetched, nor from {len(failed) - 1} other place"
         f"{'s' if len(failed) > 2 else ''}",
-        details=[e.message for e in failed],
+        details=[line for e in failed for line in (e.message, *(f"  {d}" for d in e.details))],
         help=failed[0].help,
     )
 

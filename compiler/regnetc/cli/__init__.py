@@ -40,6 +40,7 @@ _VERBS = {
     "zoo": "zoo",
     "weights": "weights",
     "import": "importing",
+    "export": "export",
 }
 _HELP = {
     "check": "Say everything that is wrong with specs.",
@@ -62,6 +63,7 @@ _HELP = {
     "zoo": "List the shipped networks; `zoo verify` recounts every published row.",
     "weights": "Say what a checkpoint is; write it in another code base's names; fetch a published one.",
     "import": "Write the network of another tool's config as a spec.",
+    "export": "Write a network with its weights as the folder of another tool.",
 }
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SHOWN_DIGITS = 16
+FOLDER_WEIGHTS = "model.safetensors"  # as transformers and timm call it in the folder of a network
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,6 @@ def read(path: Path, trust: str | None) -> Generated:
         if trust is not None and len(trust) >= _SHOWN_DIGITS and e.digest.startswith(trust.lower()):
             return Generated(path, data, e.network, e.digest, trusted=True)
         raise _refused(shown, e, trust) from None
-
-
-def load(path: str | Path, *, trust: str | None = None, seed: int = 0) -> nn.Module:
-    """The network of a generated file with fresh weights, after the file has been verified.
-
-    `trust` is the SHA-256 (16 digits or more) of a changed file that is to run all the same. Raises
-    `regnetc_runtime.problems.Problem` for a file that is refused or does not run.
-    """
-    return build(read(Path(path), trust), seed)
 
 
 def _refused(shown: str, e: UnverifiedError, trust: str | None) -> Problem:
@@ -104,6 +96,14 @@ def load_weights(net: nn.Module, network: Network | None, path: Path) -> Weights
     loaded = weights.read(path)
     for note in loaded.notes:
         console.say_warning(f"{printable(str(path))}: {note}")
+    put(net, network, loaded)
+    return loaded
+
+
+def put(net: nn.Module, network: Network | None, loaded: Weights) -> None:
+    """Load weights into a network. Raises what `weights.load_into` raises, with what differs."""
+    from regnetc_runtime import weights
+
     try:
         weights.load_into(net, loaded)
     except Problem as e:
@@ -111,7 +111,6 @@ def load_weights(net: nn.Module, network: Network | None, path: Path) -> Weights
             raise
         details = _other_network(network, loaded)
         raise Problem(e.name, e.message, details=details or e.details, help=e.help) from e
-    return loaded
 
 
 SHOWN_DIFFERENCES = 12
@@ -142,7 +141,8 @@ def weights_file(path: Path) -> tuple[Path, Path | None]:
     from regnetc_runtime.training.run_folder import MANIFEST, WEIGHTS
 
     if not (path / MANIFEST).is_file():
-        return path, None
+        inside = path / FOLDER_WEIGHTS
+        return (inside if inside.is_file() else path), None
     if not (path / WEIGHTS).is_file():
         raise Problem(
             "unfinished-run", f"the run in {printable(str(path))} has not come to its end",
