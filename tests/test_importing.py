@@ -367,6 +367,12 @@ HOSTILE = {
     "other.py": "print('hello')\n",
     "resnet.py": "model = dict(backbone=dict(type='ResNet', depth=50, arch='x'))\n",
     "eps.yaml": PYCLS.format(se="", d=22, w0=24, wa=24.48, wm=2.54, g=16) + "BN: {EPS: 1.0e-3}\n",
+    "odd.yaml": PYCLS.format(se="TILT: 3\n  ", d=22, w0=24, wa=24.48, wm=2.54, g=16),
+    "names.py": "a = [1] * 9\n" + "".join(f"{b} = [{a}, {a}, {a}, {a}]\n" for a, b in zip("abcdefghijklmnopqrstuvwxy", "bcdefghijklmnopqrstuvwxyz", strict=True)).replace("[1] * 9", "[1]") + "model = dict(backbone=dict(type=z, arch=z))\n_base_ = z\n",
+    "long-name.json": '{"architecture": "' + "regnetx_" * 100_000 + '"}',
+    "classes.json": '{"architecture": "regnetx_002", "num_classes": 999999999}',
+    "args.json": '{"architecture": "regnetx_002", "num_classes": 10, "model_args": {"w0": 48}}',
+    "stride.json": '{"architecture": "regnetx_002", "output_stride": 16}',
     "notes.txt": "hello",
 }  # fmt: skip
 
@@ -396,6 +402,20 @@ def test_any_bytes_are_a_config_or_refused(tmp_path_factory: pytest.TempPathFact
     path.write_bytes(data)
     with pytest.raises(ConfigError):
         from_what(str(path))
+
+
+@pytest.mark.parametrize("name", ["model", "RegNetX", "AnyNet", "use", "4x", "a b", "torch"])
+def test_names_that_mean_something_else(name: str, here: Path) -> None:
+    (here / f"{name}.json").write_text(json.dumps(FACTS["timm"]["regnetx_004"][0]))
+    network, _ = imported(f"{name}.json")
+    assert network.counts.params == 5_157_512
+
+
+def test_what_timms_config_changes(here: Path) -> None:
+    data = {"architecture": "regnetx_002", "num_classes": 5, "in_chans": 1, "drop_path_rate": 0.1, "global_pool": "catavgmax"}  # fmt: skip
+    (here / "config.json").write_text(json.dumps(data))
+    network, _ = imported("config.json")
+    assert (network.classes, network.channels, network.pool, network.extras.drop_path) == (5, 1, "catavgmax", 0.1)  # fmt: skip
 
 
 def test_names_that_are_nobodys(here: Path) -> None:

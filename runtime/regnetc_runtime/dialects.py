@@ -296,7 +296,7 @@ def _by_what_comes_in(shapes: Mapping[str, Sequence[int]]) -> bool:
     """Whether first blocks are of another width inside than those behind them."""
     inner = {n: s[0] for n, s in shapes.items() if n.endswith(".f.a.weight")}
     return "stem.conv1.weight" in shapes or any(
-        inner.get(n.replace(".b1.", ".b2."), w) != w for n, w in inner.items() if ".b1." in n
+        inner.get(re.sub(r"\.b1\.", ".b2.", n), w) != w for n, w in inner.items() if ".b1." in n
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .table import Table
 
 __all__ = ["ConfigError", "Imported", "from_draft", "from_what"]
 
+_NAME_CHARACTERS = 200  # of a name that is looked for
 _SOURCES = ("timm", "torchvision", "transformers", "classyvision", "mmpretrain", "pycls")
 
 
@@ -103,6 +105,8 @@ def _of_timm(data: Mapping[str, Any], name: str | None) -> Imported:
     entry = _entry(f"timm:{t.text('architecture')}")
     lines = timm.arguments(t)
     t.take("num_features")
+    if t.take("model_args"):
+        raise t.cannot("model_args", "given, and may make another network")
     return _of_entry(entry, name, lines, tuple(f"`{p}` has no meaning here" for p in t.unused()))
 
 
@@ -123,7 +127,7 @@ def _from_name(what: str, name: str | None) -> Imported:
 
 def _entry(what: str) -> zoo.Entry:
     try:
-        return zoo.find(what)
+        return zoo.find(what[:_NAME_CHARACTERS])
     except zoo.UnknownNetworkError as e:
         near = f"did you mean `{e.near}`? " if e.near else ""
         raise ConfigError(
@@ -132,20 +136,22 @@ def _entry(what: str) -> zoo.Entry:
         ) from None  # fmt: skip
 
 
-_FIELDS = ("classes", "channels", "pool", "head")
-
-
 def _of_entry(
     entry: zoo.Entry, name: str | None, lines: Mapping[str, str], notes: tuple[str, ...]
 ) -> Imported:
     """A network of the zoo, with what a config changes of it."""
+    n = entry.network
+    if "output_stride" in lines:
+        raise ConfigError(
+            "no-network", "`output_stride` of a network that is only named is not taken over",
+            help=f"import `{entry.stem}`, and write the line into its spec",
+        )  # fmt: skip
     changed: dict[str, Any] = {
-        k: v if k == "pool" else int(v) for k, v in lines.items() if k in _FIELDS
+        k: v if k == "pool" else int(v) for k, v in lines.items() if k != "drop_path"
     }
-    left = [f"`{k}` = {v} is not taken over" for k, v in lines.items() if k not in _FIELDS]
-    doc = f"{entry.network.name} of the zoo."
-    network = entry.network._replace(**changed)
-    return finish(network, name or entry.network.name, doc, (*notes, *left))
+    extras = n.extras._replace(drop_path=float(Fraction(lines.get("drop_path", 0))))
+    doc = f"{n.name} of the zoo."
+    return finish(n._replace(**changed, extras=extras), name or n.name, doc, notes)
 
 
 def _built(draft: Draft, title: str, path: Path) -> Imported:

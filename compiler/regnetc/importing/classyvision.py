@@ -13,6 +13,9 @@ _STEMS = {"simple_stem_in": "simple", "res_stem_in": "resnet", "res_stem_cifar":
 _BLOCKS = {"res_bottleneck_block": "X", "res_bottleneck_linear_block": "Z"}
 
 
+_HARMLESS = ("bn_momentum", "relu_in_place", "se_ratio", "freeze_trunk", "input_shape")
+
+
 def matches(data: Mapping[str, Any]) -> bool:
     model = data.get("model")
     return isinstance(model, Mapping) and str(model.get("name", "")).startswith("regnet")
@@ -37,6 +40,7 @@ def read(data: Mapping[str, Any]) -> Draft:
     model.take("name")
     lines = _trunk(model)
     head, more = _heads(model)
+    model.closed(*_HARMLESS)
     return Draft("RegNet", lines | head, (*more, *unused(top)))
 
 
@@ -60,6 +64,7 @@ def read_vissl(data: Mapping[str, Any]) -> Draft:
         raise trunk.cannot("NAME", f"`{name[:40]}`, no RegNet")
     inside = trunk.inner("REGNET") or Table({}, "config.MODEL.TRUNK.REGNET")
     lines = _trunk(inside)
+    inside.closed(*_HARMLESS)
     notes = ["it is the trunk alone: what follows it is no part of the network"]
     return Draft("RegNet", lines | {"classes": "0"}, (*notes, *unused(top)))
 

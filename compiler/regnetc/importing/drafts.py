@@ -89,26 +89,41 @@ def build(draft: Draft, name: str, doc: str) -> Imported:
     body = "".join(f"  {k} = {v}\n" for k, v in draft.lines.items())
     checked = _check(f'use "families.regnet"\n\nmodel Draft extends {draft.parent} {{\n{body}}}\n')
     if has_errors(checked.problems):
-        said = dict.fromkeys(p.message for p in checked.problems if p.severity == "error")
-        raise ConfigError(
-            "no-network", "it describes no network of the language", details=tuple(said)[:_DETAILS]
-        )
+        raise _refused(checked)
     (resolution,) = checked.resolutions.values()
     return finish(resolution.network, name, doc, draft.notes)
 
 
-def finish(network: Network, name: str, doc: str, notes: Iterable[str]) -> Imported:
+def finish(network: Network, name: str, doc: str, notes: Sequence[str]) -> Imported:
     """The spec of a network, on its line where one gives exactly it, compiled again and found equal."""
-    name = model_name(name)
-    network = network._replace(published=(), name=name, doc=doc)
+    wanted = model_name(name)
     lined = network if fitting.parameters(network) else on_line(network)
-    for text in (spec_of(lined, name, doc), as_spec(network, name, doc)):
-        checked = _check(text)
-        found = checked.resolutions.get(name)
-        if found is not None and same(found.network, network):
-            more = [p.message for p in checked.problems]
-            return Imported(found.network, text, (*dict.fromkeys(notes), *more))
-    raise AssertionError("a network of the language has a spec")
+    checked: Checked | None = None
+    for name in (wanted, f"{wanted}-net"):  # a name may be one of the library's
+        network = network._replace(published=(), name=name, doc=doc)
+        for text in (spec_of(lined, name, doc), as_spec(network, name, doc)):
+            found = _found(text, network, tuple(dict.fromkeys(notes)))
+            if isinstance(found, Imported):
+                return found
+            checked = found
+    assert checked is not None
+    raise _refused(checked)
+
+
+def _found(text: str, network: Network, notes: tuple[str, ...]) -> Imported | Checked:
+    """The spec with its own network, where that is the one that was meant; else what is wrong."""
+    checked = _check(text)
+    found = checked.resolutions.get(network.name)
+    if checked.failed or found is None or not same(found.network, network):
+        return checked
+    return Imported(found.network, text, (*notes, *(p.message for p in checked.problems)))
+
+
+def _refused(checked: Checked) -> ConfigError:
+    said = dict.fromkeys(p.message for p in checked.problems if p.severity == "error")
+    return ConfigError(
+        "no-network", "it describes no network of the language", details=tuple(said)[:_DETAILS]
+    )
 
 
 def same(a: Network, b: Network) -> bool:

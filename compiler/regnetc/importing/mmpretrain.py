@@ -107,4 +107,5 @@ def _parts(inside: Table, notes: list[str]) -> dict[str, str]:
     norm = inside.inner("norm_cfg")
     if norm is not None:
         norm.word("type", _NORMS, "bn")
+    inside.closed("out_indices", "norm_eval", "zero_init_residual", "init_cfg", "conv_cfg")
     return lines

@@ -38,6 +38,7 @@ def read(data: Mapping[str, Any]) -> Draft:
         "stem_type": table.word("STEM_TYPE", _STEMS, "simple_stem_in"),
         "stem": str(table.whole("STEM_W", 32)), "head": str(table.whole("HEAD_W", 0)),
     }  # fmt: skip
+    table.closed("SE_R")
     if "NUM_CLASSES" not in model:
         notes.append("`MODEL.NUM_CLASSES` is not given: pycls's own default is 10")
     lines["classes"] = str(model.whole("NUM_CLASSES", 10))

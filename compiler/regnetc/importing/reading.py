@@ -13,6 +13,7 @@ TEXT_BYTES = 128 * 1024
 NESTING = 32
 NODES = 20_000  # of YAML or Python
 _DIGITS = 18
+_PARTS = 200  # of a value that a name stands for in another
 
 
 class ConfigError(Exception):
@@ -194,7 +195,7 @@ def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=str() | bool() | int() | float() | None as value):
             return value
-        case ast.Name(id=name) if name in known:
+        case ast.Name(id=name) if name in known and _is_small(known[name]):
             return known[name]
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_value(item, known) for item in items]
@@ -222,6 +223,19 @@ def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:
             if _is_number(a) and _is_number(b):
                 return _ARITHMETIC[type(op)](a, b)
     return Unread(_source(node))
+
+
+def _is_small(value: object) -> bool:
+    """Whether a value has few parts, so that names of names of lists stay bounded."""
+    waiting, count = [value], 0
+    while waiting:
+        count += 1
+        one = waiting.pop()
+        parts = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        waiting += list(parts)
+        if count + len(waiting) > _PARTS:
+            return False
+    return True
 
 
 def _is_number(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -88,6 +89,12 @@ class Table:
         if found != Fraction(value):
             raise self.cannot(key, f"`{_short(said)}`: {what}")
 
+    def closed(self, *harmless: str) -> None:
+        """Refuse what is left but for `harmless`: here it could make another network."""
+        odd = [key for key in self._left if key not in harmless]
+        if odd:
+            raise self.cannot(odd[0], "not known here, and may make another network")
+
     def cannot(self, key: str, why: str) -> ConfigError:
         """The network is one, but none that can be said here."""
         return ConfigError("no-network", f"`{self.path(key)}` is {why}")
@@ -130,6 +137,10 @@ def _whole(value: object) -> int | None:
 
 def _number(value: object) -> Fraction | None:
     """The number that was typed: 26.31 is 2631/100, not the float beside it."""
+    if isinstance(value, str) and re.fullmatch(
+        r"[-+]?[0-9]{1,18}(\.[0-9]{0,18})?([eE][-+]?[0-9]{1,2})?", value
+    ):
+        value = float(value)  # YAML takes 1e-5 for a word
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if not math.isfinite(value) or abs(value) > _LARGEST:

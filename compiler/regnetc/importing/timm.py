@@ -35,6 +35,7 @@ def read(data: Mapping[str, Any]) -> Draft:
         "shortcut": _shortcut(t), "tail": "activation" if (linear or pre) and not head else "plain",
         **({"order": "pre"} if pre else {}), **_norm(t), **arguments(t),
     }  # fmt: skip
+    t.closed("drop_rate", "pretrained", "pretrained_cfg", "zero_init_last", "linear_out")
     return Draft("RegNet", lines, tuple(unused(t)))
 
 
