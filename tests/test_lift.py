@@ -120,6 +120,22 @@ def test_networks_of_the_spaces_are_lifted(space: str, held_by: int, tmp_path: P
             assert lift.shapes_of(again) == shapes
 
 
+@pytest.mark.parametrize("kind", [any_net, unusual_net])
+def test_networks_with_anything_in_them_have_a_spec_of_their_shapes(
+    kind: object, tmp_path: Path
+) -> None:
+    r = random.Random(11)
+    for _ in range(60):
+        net = kind(r)  # type: ignore[operator]
+        for x in check_file(tmp_path / "net.regnet", net.spec().encode()).resolutions.values():
+            shapes = lift.shapes_of(x.network)
+            text = lift.spec_of(lift.lift(shapes).network, "Again", "Lifted.")
+            checked = check_file(tmp_path / "again.regnet", text.encode())
+            assert not checked.failed, text
+            (again,) = (y.network for y in checked.resolutions.values())
+            assert lift.shapes_of(again) == shapes
+
+
 def test_what_is_no_network() -> None:
     network = zoo.find("x400mf").network
     shapes = lift.shapes_of(network)

@@ -246,3 +246,15 @@ def test_what_no_code_base_has_written(here: Path) -> None:
     assert ran.code == 1
     assert "error[unknown-network]" in ran.err
     assert json.loads(json.dumps(ran.err))
+
+
+def test_weights_that_are_no_floats_are_refused(here: Path) -> None:
+    theirs = state("x200mf", "timm")
+    theirs["s2.b1.conv2.conv.weight"] = theirs["s2.b1.conv2.conv.weight"].to(torch.int32)
+    torch.save(theirs, "net.pth")
+    for verb in (["inspect"], ["convert", "--to", "pycls", "-o", "out.safetensors"]):
+        ran = regnetc("weights", verb[0], "net.pth", *verb[1:])
+        assert (ran.code, ran.out) == (1, "")
+        assert "error[wrong-dtype]" in ran.err
+        assert "s2.b1.f.b.weight" in ran.err
+    assert not (here / "out.safetensors").exists()

@@ -6,13 +6,13 @@ with the same shapes lends them, else they are what its family has.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from math import gcd
 from typing import NamedTuple
 
 from . import fitting, regnet, zoo
-from .complexity import BlockType, Order, StemType
+from .complexity import BlockType, Order, Shortcut, StemType
 from .network import Activation, Network, Norm, Stage, Stem
 from .writing import Line, as_spec
 from .zoo import Entry
@@ -150,7 +150,7 @@ def _classes(shapes: Shapes) -> int:
 
 
 class _Blocks(NamedTuple):
-    """What the blocks of a stage say: width, depth, channels inside, group, squeezes."""
+    """What the blocks of a stage say: width, depth, channels inside, group, squeezes, a shortcut that is carried."""
 
     w: int
     d: int
@@ -158,6 +158,7 @@ class _Blocks(NamedTuple):
     inner: int
     g: int
     se: tuple[int, ...]
+    carried: bool
 
 
 def _read(shapes: Shapes, name: str) -> Network:
@@ -172,10 +173,11 @@ def _network(shapes: Shapes, name: str) -> Network:
     stages = _stages(shapes)
     pre = "stem.bn.weight" not in shapes and "stem.bn3.weight" not in shapes
     order: Order = "pre" if pre else "post"
-    carried = any(re.fullmatch(r"s\d+\.b1\.proj(\.conv)?\.weight", k) for k in shapes)
+    drops = _drops(stages, stem_w)
     averaged = any(k.endswith(".proj.conv.weight") for k in shapes)
     se = any(s.se[0] for s in stages)
-    block: BlockType = ("Y" if se else "X") if carried else "Z"
+    block: BlockType = "Z" if drops and not pre else "Y" if se else "X"
+    shortcut: Shortcut | None = "avg" if averaged else "none" if drops and pre else None
     activation: Activation = "silu" if block == "Z" or pre else "relu"
     grouped = not any(k.endswith("running_mean") for k in shapes)
     head = shapes["head.conv.weight"][0] if "head.conv.weight" in shapes else 0
@@ -184,9 +186,9 @@ def _network(shapes: Shapes, name: str) -> Network:
     network = Network(
         name=name, doc="", block=block, activation=activation, rounding="paper", image=224, channels=channels,
         classes=_classes(shapes), stem=Stem(stem_type, stem_w),
-        stages=tuple(_stage(s, 2 if stem_type != "tiered" or i else 1) for i, s in enumerate(stages)), head=head,
+        stages=tuple(_strided(stages, stem_type, stem_w, drops=drops)), head=head,
         parameters=(("se", float(ratio)),) if ratio else (), order=order, tail=pre,
-        shortcut="avg" if averaged else None, norm=Norm("group", 16) if grouped else Norm(),
+        shortcut=shortcut, norm=_group_norm(shapes) if grouped else Norm(),
         pool="catavgmax" if seen and seen == 2 * (head or stages[-1].w) else "avg",
     )  # fmt: skip
     return on_line(network)
@@ -208,18 +210,51 @@ def _stages(shapes: Shapes) -> list[_Blocks]:
         inner = [shapes[f"s{i}.b{j}.f.a.weight"][0] for j in range(1, depth + 1)]
         se = [shapes.get(f"s{i}.b{j}.f.se.f_ex.0.weight", (0,))[0] for j in range(1, depth + 1)]
         w, g = shapes[f"s{i}.b1.f.c.weight"][0], shapes[f"s{i}.b1.f.b.weight"][1]
-        found.append(_Blocks(w, depth, inner[0], inner[-1], g, tuple(se)))
+        carried = f"s{i}.b1.proj.weight" in shapes or f"s{i}.b1.proj.conv.weight" in shapes
+        found.append(_Blocks(w, depth, inner[0], inner[-1], g, tuple(se), carried))
     if not found:
         raise LiftError("it has no stage")
     return found
 
 
-def _stage(s: _Blocks, stride: int) -> Stage:
-    b = Fraction(s.w, s.inner)
-    if 1 not in (b.numerator, b.denominator):
+def _group_norm(shapes: Shapes) -> Norm:
+    """Group norm over 16 channels, as timm's, or over the most up to there that split every width."""
+    norms = [s[0] for k, s in shapes.items() if len(s) == 1 and "bn" in k.split(".")[-2]]
+    return Norm("group", gcd(16, *norms))
+
+
+def _drops(stages: list[_Blocks], w_in: int) -> bool:
+    """Whether a block changes the width and carries no shortcut, as Z blocks do."""
+    ins = (w_in, *(s.w for s in stages))
+    return any(s.w != w and not s.carried for s, w in zip(stages, ins, strict=False))
+
+
+def _strided(stages: list[_Blocks], stem: StemType, w_in: int, *, drops: bool) -> Iterator[Stage]:
+    """The stages with strides: seen where the width stays, by whether a shortcut is carried, else usual."""
+    of_in = _of_what_comes_in(stages)
+    for i, s in enumerate(stages):
+        stride = 1 if stem == "tiered" and i == 0 else 2
+        if s.w == w_in and not drops:
+            stride = 2 if s.carried else 1
+        yield _stage(s, stride, w_in if of_in else s.w)
+        w_in = s.w
+
+
+def _of_what_comes_in(stages: list[_Blocks]) -> bool:
+    """Whether the first block of a stage is as wide inside as what comes in says."""
+    return any(s.first != s.inner for s in stages) or any(
+        1 not in Fraction(s.w, s.inner).as_integer_ratio() for s in stages
+    )
+
+
+def _stage(s: _Blocks, stride: int, w_first: int) -> Stage:
+    """A stage whose first block has a bottleneck of `w_first`: the width outside, or what comes in."""
+    b = Fraction(w_first, s.first)
+    inner = s.inner if s.d > 1 else s.w / b
+    if 1 not in b.as_integer_ratio() or b * inner != s.w:
         raise LiftError(f"{s.w} channels around {s.inner} are no bottleneck ratio of the language")
     plain = b.numerator if b.denominator == 1 else float(b)
-    return Stage(s.w, s.d, stride, plain, s.inner, s.g, s.se, s.first)
+    return Stage(s.w, s.d, stride, plain, int(inner), s.g, s.se, s.first)
 
 
 def _share(stages: list[_Blocks], stem_w: int) -> Fraction:

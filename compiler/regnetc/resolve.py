@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from . import complexity, regnet
 from .cells import Cell, Cells, Value
 from .diagnostics import Diagnostic, Label, Note, Span, has_errors
-from .limits import STAGE_DEPTH, STAGES, TOTAL_DEPTH, WIDTH
+from .limits import DILATION, STAGE_DEPTH, STAGES, TOTAL_DEPTH, WIDTH
 from .network import STEM_STRIDES, Extras, Network, Norm, Row, Stage, Stem, usual_shortcut
 from .scopes import Scope
 from .tree import Call
@@ -306,6 +306,9 @@ def _stages(
         stages.append(Stage(fit.w, row.d, stride, plain(row.b), *inside))
         w_in = fit.w
     _reaches(cells, reached, wanted)
+    if dilation > DILATION:
+        message = f"the last stage would be dilated by {dilation}, more than {DILATION}"
+        _say_at(cells, "output_stride", "out-of-range", message, "write a larger `output_stride`")
     return stages
 
 

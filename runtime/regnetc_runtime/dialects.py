@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
+from .buildable import beyond
 from .problems import Problem, some
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ class Dialect:
         said = found.groupdict()
         s = int(said["s"]) if said.get("s") else int(said["s0"]) + 1
         b = int(said["b"]) if said.get("b") else int(said["b0"]) + 1
+        if not s or not b or int(said.get("r") or s + 1) != s + 1:
+            return None
         return f"s{s}.b{b}.{self._inside[found['leaf']]}.{leaf}"
 
     def place(self, ours: str) -> tuple[int, ...]:
@@ -90,17 +93,15 @@ class Dialect:
 
         def field(found: re.Match[str]) -> str:
             name = found[1]
-            if name == "r":
-                return r"\d+"
             again = name in seen
             seen.add(name)
-            return f"(?P={name})" if again else rf"(?P<{name}>\d{{1,4}})"
+            return f"(?P={name})" if again else rf"(?P<{name}>0|[1-9]\d{{0,3}})"
 
         pattern = re.sub(r"\\\{(\w+)\\\}", field, re.escape(self.block))
         if self.between:
             at = pattern.index("block", pattern.index("res"))
             pattern = f"{pattern[:at]}(?:{self.between})?{pattern[at:]}"
-        return re.compile(rf"{pattern}(?P<leaf>.+)")
+        return re.compile(rf"{pattern}(?P<leaf>.+)", re.ASCII)
 
 
 _BLOCK = re.compile(r"s(\d+)\.b(\d+)\.(.+)")
@@ -234,8 +235,19 @@ def recognise(names: Sequence[str]) -> Read:
             details=[f"it holds {some(list(names), 4)}"] if names else (),
             help=f"known are {', '.join(NAMES)}",
         )
+    _refuse_evonorm(best)
     ordered = in_our_order(best.names)
     return Read(best.dialect, {n: best.names[n] for n in ordered}, best.strange)
+
+
+def _refuse_evonorm(read: Read) -> None:
+    """Raise `unknown-dialect` for norms that keep a `v`: the language has none, and without it they are others."""
+    if any(n.endswith(".v") and read.dialect.ours(f"{n[:-1]}weight") for n in read.strange):
+        raise Problem(
+            "unknown-dialect",
+            f"these are weights of a network of {read.dialect.name} with EvoNorm, which the language does not have",
+            help="take its twin with batch norm",
+        )
 
 
 def in_our_order(names: Iterable[str]) -> list[str]:
@@ -263,6 +275,9 @@ def renamed(shapes: Mapping[str, Sequence[int]], to: str) -> dict[str, str]:
         raise Problem(
             "unknown-dialect", f"there is no dialect {to}", help=f"known are {', '.join(NAMES)}"
         )
+    more = beyond(to, shapes)
+    if more:
+        raise _cannot_hold(to, f"it has {more}, and no RegNet of {to} has")
     least: list[str] | None = None
     for dialect in variants:
         missing = [n for n in shapes if dialect.theirs(n) is None]
@@ -270,10 +285,14 @@ def renamed(shapes: Mapping[str, Sequence[int]], to: str) -> dict[str, str]:
             return {n: str(dialect.theirs(n)) for n in sorted(shapes, key=dialect.place)}
         if least is None or len(missing) < len(least):
             least = missing
-    raise Problem(
+    raise _cannot_hold(to, f"it has no {some(least)}" if least else "")
+
+
+def _cannot_hold(to: str, why: str) -> Problem:
+    return Problem(
         "cannot-hold",
         f"{to} has no such network, and so no names for it",
-        details=[f"it has no {some(least)}"] if least else (),
+        details=[why] if why else (),
         help="convert to another code base: pycls's names hold every network",
     )
 

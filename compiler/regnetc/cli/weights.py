@@ -83,7 +83,22 @@ def _read(file: Path) -> Weights:
     loaded = weights.read(modules.weights_file(file)[0])
     if not loaded.dialect:
         dialects.recognise(list(loaded.tensors))  # which says why not
+    _check_types(file, loaded)
     return loaded
+
+
+def _check_types(file: Path, loaded: Weights) -> None:
+    """Raise `wrong-dtype` for weights that are no floats, as quantised ones are, and counters that are."""
+    wrong = [
+        k for k, t in {**loaded.tensors, **(loaded.ema or {})}.items()
+        if k not in loaded.strange and t.is_floating_point() == k.endswith("num_batches_tracked")
+    ]  # fmt: skip
+    if wrong:
+        raise Problem(
+            "wrong-dtype",
+            f"{printable(str(file))} holds {len(wrong):,} tensors of a wrong type: {some(wrong)}",
+            help="save the weights as floats, without quantising them",
+        )
 
 
 def _lifted(file: Path, loaded: Weights) -> Lifted:
