@@ -269,7 +269,9 @@ def test_compile_json_reconciles(root: Path, here: Path) -> None:
     assert [(r["field"], r["verdict"], r["ours"]) for r in rows] == [
         ("params", "erratum", 15296552), ("flops", "erratum", 3210184992),
     ]  # fmt: skip
-    assert {r["verdict"] for r in entry["published"] if r["source"] in ("pycls", "torchvision", "timm")} == {"agrees"}
+    assert {
+        r["verdict"] for r in entry["published"] if r["source"] in ("pycls", "torchvision", "timm")
+    } == {"agrees"}
 
 
 def test_ir_and_back(here: Path) -> None:
