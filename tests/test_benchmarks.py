@@ -96,6 +96,7 @@ def test_a_small_run_end_to_end(root: Path, tmp_path: Path) -> None:
         assert set(row["sides"]) == there & {"ours", "timm"}
 
 
+@pytest.mark.slow
 def test_without_time_every_cell_is_skipped_and_says_so(root: Path, tmp_path: Path) -> None:
     for script in ("throughput.py", "efficientnet.py"):
         out = tmp_path / f"{script}.json"
@@ -106,6 +107,7 @@ def test_without_time_every_cell_is_skipped_and_says_so(root: Path, tmp_path: Pa
         assert {(r["status"], r["why"]) for r in rows} == {("skipped", "there was no time left")}
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_a_result(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "t.json"
     command = [sys.executable, root / "benchmarks/throughput.py", "--device", "cpu", "-o", out]

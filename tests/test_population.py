@@ -1234,6 +1234,7 @@ def lock_of_few(here: Path) -> int:
     return found
 
 
+@pytest.mark.slow
 def test_counts_that_no_population_holds(here: Path) -> None:
     """What is said does not hang on the pieces; one that fits is drawn as ever."""
     text = """use "families.regnet"

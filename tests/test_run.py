@@ -476,6 +476,7 @@ def test_tensorboard_reads_what_was_logged(trained: Path, monkeypatch: pytest.Mo
     assert [s.value for s in seen] == pytest.approx([e["validation_top1"] for e in epochs])
 
 
+@pytest.mark.slow
 def test_common_corruptions_are_an_option(here: Path) -> None:
     ran = evaluate("--corruptions", "--json", "--workers", "0")
     assert ran.code == 0, ran.err

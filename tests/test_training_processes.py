@@ -89,6 +89,7 @@ def test_chunks_that_cannot_be_shared_are_said_once(root: Path, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_there_is_said_once(root: Path, tmp_path: Path) -> None:
     said = arguments(root, tmp_path / "run", [])
     assert regnetc(*said).code == 0
