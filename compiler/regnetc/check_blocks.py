@@ -121,7 +121,13 @@ def _row(line: Fix) -> Problems:
 
 def _is_url(text: str) -> bool:
     rest = text.removeprefix("https://")
-    return rest != text and "/" in rest.strip("/") and text.isascii() and " " not in text
+    return (
+        rest != text
+        and "/" in rest.strip("/")
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+    )
 
 
 def _is_digest(text: str) -> bool:

@@ -85,12 +85,12 @@ def listing(
     order: str,
     as_json: bool,
 ) -> None:
-    """List the shipped networks, or those that a WORD is found in the names of."""
+    """List the shipped networks, or those whose names or sources hold a WORD."""
     few, many = _range(flops, "--flops"), _range(params, "--params")
     found = [
         e
         for e in zoo.entries()
-        if (word is None or any(word.lower() in n.lower() for n in e.names))
+        if (word is None or _has(e, word.lower()))
         and (family is None or e.family == family)
         and (source is None or any(source.lower() in r.row.source.lower() for r in e.rows))
         and (few is None or few[0] <= e.network.counts.pycls <= few[1])
@@ -109,6 +109,11 @@ def listing(
     console.rich_console().print(_table(found))
 
 
+def _has(e: Entry, word: str) -> bool:
+    """Whether anybody's name for the network, or the name of who publishes it, holds the word."""
+    return any(word in n.lower() for n in (*e.names, *(r.row.source for r in e.rows)))
+
+
 def _range(text: str | None, option: str) -> tuple[float, float] | None:
     if text is None:
         return None
@@ -117,6 +122,8 @@ def _range(text: str | None, option: str) -> tuple[float, float] | None:
     if len(ends) != 2 or None in ends:
         raise click.UsageError(f"{option} is a range, such as 300M..500M")
     low, high = (float(end[0]) for end in ends if end is not None)
+    if low > high:
+        raise click.UsageError(f"{option} begins above its end")
     return low, high
 
 
@@ -272,10 +279,11 @@ def _print_summary(rows: Sequence[_Row]) -> None:
         mine = [r.row.verdict for r in rows if r.row.source == source]
         table.add_row(printable(source, 60), *(str(mine.count(v)) for v in verdicts))
     out.print(table)
-    why: dict[tuple[str, str], list[str]] = {}
+    why: dict[tuple[str, str], dict[str, None]] = {}
     for name, source, text in _errata():
-        why.setdefault((source, text), []).append(name)
-    for (source, text), names in why.items():
+        why.setdefault((source, text), {})[name] = None
+    for (source, text), of in why.items():
+        names = [*of]
         which = (
             names[0] if len(names) == 1 else f"{len(names)} networks ({names[0]} to {names[-1]})"
         )
