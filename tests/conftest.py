@@ -19,6 +19,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the golden files anew")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what slow.txt names: a test, or one of its cases."""
+    lines = (ROOT / "tests/slow.txt").read_text("utf-8").splitlines()
+    slow = {line for line in lines if line and not line.startswith("#")}
+    for item in items:
+        if {item.nodeid, item.nodeid.partition("[")[0]} & slow:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def update(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written instead of compared."""

@@ -75,7 +75,11 @@ def test_wrappers_of_pycls_and_vissl(here: Path) -> None:
     assert (said["dialect"], said["zoo"], said["classes"]) == ("vissl", ["x200mf"], 10)
 
 
-PAIRS = [(a, b) for a in dialects.NAMES for b in dialects.NAMES]
+PAIRS = [
+    pytest.param(a, b, marks=[] if "pycls" in (a, b) else pytest.mark.slow)
+    for a in dialects.NAMES
+    for b in dialects.NAMES
+]
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)
