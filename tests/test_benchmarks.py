@@ -246,12 +246,12 @@ def test_plans_for_a_gpu_hold_every_network_and_known_ways() -> None:
         assert {cell["way"] for o in phase.orders for cell in o.cells} <= set(WAYS)
 
 
-def test_networks_that_are_generated_are_all_compared(root: Path) -> None:
+def test_networks_that_are_compared_are_generated(root: Path) -> None:
     import speed_networks
     import throughput
 
     made = {path.stem for path in (root / "generated").glob("x*.py")}
-    assert made == set(throughput.NETWORKS) == set(speed_networks.TIMM)
+    assert set(throughput.NETWORKS) == set(speed_networks.TIMM) <= made
 
 
 @pytest.mark.parametrize("groups", [1, 3])
