@@ -41,7 +41,7 @@ lint: .venv/ready ## Check code, specs and generated files: style, layout, stale
 	$(BIN)/regnetc compile --check $(SPECS)
 
 type: .venv/ready ## Check types, strictly.
-	$(BIN)/mypy compiler runtime benchmarks
+	$(BIN)/mypy compiler runtime benchmarks hubconf.py
 	$(BIN)/mypy tests
 	$(BIN)/mypy generated
 

@@ -19,6 +19,7 @@ from ..zoo import Entry
 from . import fetch, preprocessing
 from . import modules as files
 from .modules import Generated
+from .zoo import named
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +148,7 @@ def open_network(text: str, trust: str | None = None) -> Opened:
         return Opened(files.read(path, trust))
     if ".regnet" in text:
         return Opened(_of_spec(text))
-    entry = fetch.entry_of(text)
+    entry = named(text)
     (module,) = [m for m in compile_file(entry.path) if m.network.name == entry.network.name]
     return Opened(_in_memory(module.file, module.text, module.network), entry, text)
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 from regnetc_runtime.problems import Problem
 
-from .. import zoo
 from ..diagnostics import printable
 from ..published import Publication
 from ..zoo import Entry
 from . import console
 from .progress import bar
+from .zoo import named
 
 if TYPE_CHECKING:
     from regnetc_runtime.fetching import Fetched
@@ -42,7 +42,7 @@ def fetch(
     regnetc weights fetch regnetx_004_tv
     regnetc weights fetch x400mf --source mmpretrain
     """
-    entry = entry_of(name)
+    entry = named(name)
     row = choose(entry, name, source)
     found = get(row, mirrors=mirrors, offline=offline)
     if as_json:
@@ -58,18 +58,6 @@ def fetch(
     click.echo(f"licence: {row.licence or 'none is named; ask the publisher'}")
     click.echo(f"{found.size:,} bytes, sha256 {found.sha256}")
     click.echo(printable(str(found.path), 4_000))
-
-
-def entry_of(name: str) -> Entry:
-    """A network of the zoo by any of its names. Raises `unknown-network`."""
-    try:
-        return zoo.find(name)
-    except zoo.UnknownNetworkError as e:
-        near = f"did you mean `{e.near}`? " if e.near else ""
-        raise Problem(
-            "unknown-network", f"there is no network `{printable(name, 100)}` in the zoo",
-            help=f"{near}`regnetc zoo` lists them",
-        ) from None  # fmt: skip
 
 
 def choose(entry: Entry, name: str, source: str | None) -> Publication:
