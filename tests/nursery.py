@@ -204,7 +204,7 @@ class _Mark:
 
     def watch(self) -> None:
         """Follow a training from its start to its end."""
-        from regnetc.cli import training
+        from regnetc.cli import outcomes, training
         from regnetc_runtime import files
         from regnetc_runtime.training import loop, results
 
@@ -218,7 +218,7 @@ class _Mark:
         self.around(loop.Training, "_phase", lambda *_: "reading images")
         self.around(results, "validate", lambda *_: "validation")
         self.around(results, "held_out", lambda *_: "test")
-        self.around(training, "_say", lambda *_: "saying what came of it")
+        self.around(outcomes, "say", lambda *_: "saying what came of it")
         self.around(training, "_finish", lambda *_: "finishing")
         self.around(training, "_draw", lambda *_: "drawing")
         self.around(files, "write", shown)

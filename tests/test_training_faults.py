@@ -22,7 +22,7 @@ import pytest
 import torch
 from nursery import Ended, Run, nursery
 from PIL import Image
-from regnetc.cli import training as verb
+from regnetc.cli import plans
 from regnetc_runtime import safetensors_file
 from regnetc_runtime.data.batches import Batch
 from regnetc_runtime.data.digits import open_digits
@@ -664,10 +664,10 @@ def test_states_of_a_stranger(copied: Path) -> None:
 JUNK: list[object] = [None, True, -1, 2.5, 1e999, "\ud800", "x" * 300, [], [{}], {}, {"a": {}}]
 
 
-def planned(folder: Path) -> verb.Plan | None:
+def planned(folder: Path) -> plans.Plan | None:
     """How a run would be gone on with; None where its manifest is refused."""
     try:
-        return verb._before(folder)
+        return plans._before(folder)
     except Problem as e:
         if e.name != "not-a-run":
             raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -39,8 +40,13 @@ class Faults:
         return call
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_files() -> set[tuple[str, str]]:
+    """Each descriptor with what it leads to, but the one that lists them."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is wanted
+        with contextlib.suppress(FileNotFoundError):
+            found.add((name, os.readlink(f"/proc/self/fd/{name}")))  # noqa: PTH115 - no file's name
+    return found
 
 
 def run_with_fault(
@@ -79,7 +85,7 @@ def test_whatever_fails_the_file_is_whole(
         after = faults.failed in ("fsync", "close") and content == b"new" * 10
         assert after or content == (b"old" if existing else None)
         assert [p.name for p in tmp_path.iterdir()] in ([], ["target"])
-        assert open_files() == before
+        assert open_files() <= before  # what earlier tests left to the collector may go
     else:
         pytest.fail("the write never ended")
     assert nth > 6
@@ -209,7 +215,7 @@ def test_a_line_is_there_or_not(half: bool, tmp_path: Path) -> None:
                 assert faults.calls < nth
         content = path.read_bytes()
         assert content in (b"one\n", b"one\nsecond\n"), faults.failed
-        assert open_files() == before
+        assert open_files() <= before  # what earlier tests left to the collector may go
         if faults.calls < nth:
             assert content == b"one\nsecond\n"
             break
@@ -240,7 +246,7 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
         assert path.read_text() == f"{os.getpid()}\n"
     with files.locked(path) as mine:
         assert mine
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_a_lock_that_cannot_be_had_is_no_lock_of_another(
@@ -265,7 +271,7 @@ def test_a_lock_that_cannot_be_had_is_no_lock_of_another(
                 pass
     with files.locked(tmp_path / "lock") as mine:
         assert mine
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_a_forked_child_holds_no_lock(tmp_path: Path) -> None:

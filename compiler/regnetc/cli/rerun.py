@@ -13,7 +13,8 @@ from regnetc_runtime.problems import Problem
 
 from ..diagnostics import printable
 from . import console, modules
-from .training import Plan, carry_out, next_free
+from .plans import Plan, next_free
+from .training import carry_out
 
 
 @click.command("rerun")
