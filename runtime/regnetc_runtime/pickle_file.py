@@ -1,6 +1,8 @@
 """The bytes of a .pth file, as torch.save writes them, to named tensors. Nothing in it is executed.
 
-The only caller of torch.load, always with `weights_only`; what that refuses is refused.
+The only caller of torch.load, always with `weights_only`; what that refuses is refused. Trainers lay more
+beside the weights than tensors: numpy's numbers, their arguments, their configuration. For what known
+libraries write there something inert stands in, so that nothing a file names is imported or called.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from . import legacy_file
 from .limits import CHECKPOINT_ENTRIES, CHECKPOINT_NAME_CHARACTERS, CHECKPOINT_PICKLE_BYTES
 from .problems import Problem, printable
 
@@ -26,24 +30,66 @@ AVERAGES = ("ema_state", "state_dict_ema", "model_ema", "ema")  # beside them
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state dict out of a file: the `wrapper` it lay in, what lay beside it, an average of weights."""
+    """A state dict out of a file: the `wrapper` it lay in, what lay beside it, an average of weights.
+
+    `unread` are the names of what else the file asks for, which nobody looked up.
+    """
 
     tensors: dict[str, Tensor]
     wrapper: str = ""
     extra: tuple[str, ...] = ()
     ema: dict[str, Tensor] | None = None
+    unread: tuple[str, ...] = ()
+
+
+class Inert:
+    """Stands for an object of some library: takes what it is made of, and does nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+class InertMapping:
+    """Stands for a library's kind of dictionary: one of Python's, as torch fills no others."""
+
+    def __new__(cls, *_: object) -> OrderedDict[Any, Any]:  # type: ignore[misc]
+        """An empty one."""
+        return OrderedDict()
+
+
+MAPPINGS = {
+    "addict.addict.Dict", "collections.defaultdict", "mmcv.utils.config.ConfigDict",
+    "mmengine.config.config.ConfigDict", "vissl.utils.hydra_config.AttrDict", "yacs.config.CfgNode",
+}  # fmt: skip
+"""Dictionaries, whose entries a pickle sets."""
+VALUES = {
+    "argparse.Namespace", "builtins.dict", "builtins.float", "builtins.int", "builtins.list", "builtins.range",
+    "builtins.slice", "builtins.str", "builtins.tuple",
+    "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "types.SimpleNamespace",
+}  # fmt: skip
+LIBRARIES = {
+    "classy_vision", "datetime", "fvcore", "mmcls", "mmcv", "mmengine", "mmpretrain", "numpy", "omegaconf", "pycls",
+    "timm", "vissl",
+}  # fmt: skip
+"""Those that train such networks, and numpy, whose numbers pycls's optimiser has; of these, any name."""
 
 
 def looks_like(data: bytes) -> bool:
-    """Whether the file is a zip archive, as torch has written since 1.6."""
-    return data.startswith(b"PK\x03\x04")
+    """Whether the file is a zip archive, as torch has written since 1.6, or what it wrote before."""
+    return data.startswith(b"PK\x03\x04") or legacy_file.looks_like(data)
 
 
 def parse(data: bytes, name: str) -> State:
     """The tensors, out of their wrapper if they have one. Raises `bad-weights`, `unsafe-weights`."""
-    _check_archive(data, name)
     try:
-        with warnings.catch_warnings():
+        asked = legacy_file.names(data) if legacy_file.looks_like(data) else _names(data, name)
+    except legacy_file.DamagedError as e:
+        raise _bad(name, str(e)) from e
+    inert = sorted(n for n in asked if n in MAPPINGS | VALUES or n.partition(".")[0] in LIBRARIES)
+    stands: list[Any] = [(InertMapping if n in MAPPINGS else Inert, n) for n in inert]
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stands):
             warnings.simplefilter("ignore")
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
@@ -51,7 +97,7 @@ def parse(data: bytes, name: str) -> State:
     except Exception as e:
         why = str(e).partition("\n")[0] or type(e).__name__
         raise _bad(name, f"torch cannot read it ({printable(why)})") from e
-    return _unwrap(content, name)
+    return replace(_unwrap(content, name), unread=tuple(inert))
 
 
 def _refusal(e: pickle.UnpicklingError, name: str) -> Problem:
@@ -67,8 +113,11 @@ def _refusal(e: pickle.UnpicklingError, name: str) -> Problem:
     )
 
 
-def _check_archive(data: bytes, name: str) -> None:
-    """torch checks no CRC, and would inflate or follow whatever the archive says: look first."""
+def _names(data: bytes, name: str) -> set[str]:
+    """Check the archive; the globals that its pickle asks for.
+
+    torch checks no CRC, and would inflate or follow whatever the archive says: look first.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -82,10 +131,15 @@ def _check_archive(data: bytes, name: str) -> None:
                 raise _bad(name, "it has two entries of one name")
             _check_names(entries, name)
             damaged = archive.testzip()
+            pickles = [e for e in entries if e.filename.rpartition("/")[2] == "data.pkl"]
+            if len(pickles) != 1:
+                raise _bad(name, "it has not one pickle, as torch.save writes it")
+            pickled = archive.read(pickles[0]) if damaged is None else b""
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as e:
         raise _bad(name, f"its archive is damaged ({printable(e)})") from e
     if damaged is not None:
         raise _bad(name, f"its entry {printable(damaged)} is damaged")
+    return legacy_file.globals_in(legacy_file.operations(pickled))
 
 
 def _check_names(entries: list[zipfile.ZipInfo], name: str) -> None:

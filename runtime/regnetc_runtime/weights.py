@@ -21,8 +21,8 @@ class Weights:
 
     `digest` is the file's SHA-256 in 64 hexadecimal digits; `notes` are oddities worth a warning.
     `dialect` is whose names they had, `strange` those that are nobody's and that are kept as they are,
-    `bgr` whether such a code base's images are blue, green, red. `wrapper`, `extra` and `ema` are those
-    of `pickle_file.State`; `ema` has our names, too.
+    `bgr` whether such a code base's images are blue, green, red. `wrapper`, `extra`, `ema` and `unread`
+    are those of `pickle_file.State`; `ema` has our names, too.
     """
 
     tensors: dict[str, Tensor]
@@ -35,10 +35,11 @@ class Weights:
     wrapper: str = ""
     extra: tuple[str, ...] = ()
     ema: dict[str, Tensor] | None = None
+    unread: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Weights:
-    """Read a safetensors file, or a zip archive of torch.save; the content tells them apart.
+    """Read a safetensors file, or one of torch.save, of whatever age; the content tells them apart.
 
     Raises `bad-weights` for a damaged or strange file, `unsafe-weights` for a pickle that holds more
     than tensors, and what `files.read` raises.
@@ -53,9 +54,8 @@ def read(path: Path) -> Weights:
     else:
         raise Problem(
             "bad-weights",
-            f"{printable(path)} is neither a safetensors file nor an archive of torch.save",
-            help="if it is a .pth of before torch 1.6, load it with torch.load(weights_only=True) "
-            "and save its state_dict again",
+            f"{printable(path)} is neither a safetensors file nor one of torch.save",
+            help="fetch it again, or save the network's state_dict with torch.save",
         )
     if not state.tensors:
         raise Problem("bad-weights", f"{printable(path)} holds no tensors")
@@ -70,8 +70,8 @@ def read(path: Path) -> Weights:
     ema = None if state.ema is None else _ours(state.ema)[0]
     digest = hashlib.sha256(data).hexdigest()
     return Weights(
-        ours, meta, digest, tuple(notes), dialect, bgr, strange, state.wrapper, state.extra, ema
-    )
+        ours, meta, digest, tuple(notes), dialect, bgr, strange, state.wrapper, state.extra, ema, state.unread
+    )  # fmt: skip
 
 
 def _ours(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str, tuple[str, ...]]:

@@ -132,7 +132,8 @@ def _facts(file: Path, loaded: Weights, lifted: Lifted) -> dict[str, Any]:
         "names": [name for e in lifted.entries for name in e.names],
         "params": n.counts.params, "flops": n.counts.pycls, "classes": n.classes, "channels": n.channels,
         "channel_order": _order(loaded), "dtypes": kinds, "ema": loaded.ema is not None,
-        "extra": [printable(x, 100) for x in loaded.extra], "strange": [printable(x, 100) for x in loaded.strange],
+        "extra": [printable(x, 100) for x in loaded.extra], "unread": [printable(x, 100) for x in loaded.unread],
+        "strange": [printable(x, 100) for x in loaded.strange],
         "notes": [*lifted.notes, *loaded.notes],
     }  # fmt: skip
 
@@ -159,6 +160,8 @@ def _print(said: Mapping[str, Any], text: str) -> None:
         out.print("an average of the weights (EMA) lies beside them: --ema converts it")
     if said["extra"]:
         out.print(f"beside the weights: {some(said['extra'])}")
+    if said["unread"]:
+        out.print(f"not read, as it is no tensor: {some(said['unread'])}")
     if said["strange"]:
         out.print(f"names that are nobody's ({len(said['strange']):,}): {some(said['strange'])}")
     for note in said["notes"]:
