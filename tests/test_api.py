@@ -18,6 +18,7 @@ import server as servers
 import torch
 from PIL import Image
 from regnetc import zoo
+from regnetc.cli import opening
 from regnetc_runtime import transfer
 from regnetc_runtime.problems import Problem
 from safetensors.torch import load_file, save_file
@@ -182,6 +183,7 @@ def published(server: Server, monkeypatch: pytest.MonkeyPatch, path: Path, **sou
         for source, known in sources.items()
     )  # fmt: skip
     monkeypatch.setattr(zoo, "find", lambda name: entry._replace(rows=rows))
+    monkeypatch.setattr(zoo, "entries", lambda: (entry._replace(rows=rows),))
 
 
 @pytest.fixture
@@ -217,6 +219,53 @@ def test_fetching_what_somebody_publishes(
     assert all(torch.equal(v, fresh[k]) for k, v in net.state_dict().items())
     assert len(server.asked) == 1
     assert "none is named" in regnetc("weights", "fetch", "x200mf", "--source", "there").out
+
+
+def test_verbs_run_what_has_a_name_with_what_somebody_publishes(
+    server: Server, monkeypatch: pytest.MonkeyPatch, here: Path, x200: Path, root: Path
+) -> None:
+    published(server, monkeypatch, x200, here={})
+    module = str(root / "generated/x200mf.py")
+    seen = [
+        regnetc("predict", what, "red.png", "--weights", weights, "--top", "3", "--json").json
+        for what, weights in [
+            ("regnetx_002", "here"), (module, "here-x"), (module, str(x200)), ("x200mf", str(x200)),
+        ]
+    ]  # fmt: skip
+    assert len(seen[0][0]["classes"]) == 3
+    assert all(said == seen[0] for said in seen)
+    assert len(server.asked) == 1
+    ran = regnetc("predict", module, "red.png", "--weights", "nobody")
+    assert "error[unknown-source]" in ran.err
+    ran = regnetc("predict", "small.regnet", "red.png", "--weights", "here")
+    assert "error[no-such-file]" in ran.err
+
+
+def test_run_takes_whatever_is_one_network(here: Path, root: Path) -> None:
+    """A module, a spec, an IR and a member of a population; the bytes that run are those of `compile`."""
+    assert regnetc("compile", "small.regnet", "-o", ".").code == 0
+    assert regnetc("compile", "small.regnet", "-o", ".", "--emit", "ir").code == 0
+    ways = ("small.py", "small.regnet", "small.regnet:Small", "small.ir.json")
+    assert len({opening.open_network(way).generated.digest for way in ways}) == 1
+    ran = regnetc("run", "small.regnet", "--eval", "--json")
+    assert (ran.code, ran.json["digest"]) == (0, opening.open_network("small.py").generated.digest)
+    space = 'use "families.regnet"\nspace S extends AnyNetX {\n  image = 32\n  stages = 1\n  d[i] ~ choice(1, 2)\n  w[i] = 8\n  b[i] = 1\n  g[i] = 8\n}\n'
+    Path("space.regnet").write_text(space)
+    assert "is a space, not one network" in regnetc("run", "space.regnet", "--eval").err
+    assert "no network of the zoo is called `paper100`" in regnetc("run", "paper100", "--eval").err
+    assert regnetc("sample", "space.regnet", "-n", "2", "-o", "pop").code == 0
+    made = regnetc("compile", "pop#1", "-o", "members")
+    assert made.code == 0, made.err
+    (member,) = Path("members").glob("*.py")
+    assert member.read_bytes() == opening.open_network("pop#1").generated.code
+
+
+def test_a_training_of_what_has_a_name(here: Path) -> None:
+    ran = regnetc("run", "digits", "--train", "--data", "digits", "--set", "epochs=1")
+    assert ran.code == 0, ran.err
+    assert "regnetc run digits --eval --data digits --weights runs/digits-1" in ran.out
+    manifest = json.loads(Path("runs/digits-1/manifest.json").read_text())
+    assert manifest["module"]["file"] == "digits.py"
 
 
 def test_mirrors_and_digests_at_the_command_line(

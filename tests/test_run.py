@@ -397,10 +397,10 @@ def test_wrong_use_of_run(arguments: list[str], name: str, here: Path) -> None:
     assert ran.out == ""
 
 
-@pytest.mark.parametrize("file", ["missing.py", ".", "small.regnet"])
-def test_files_that_are_no_modules(file: str, here: Path) -> None:
+@pytest.mark.parametrize("file", ["missing.py", ".", "images/ant/0.jpg", "missing.regnet"])
+def test_files_that_are_no_networks(file: str, here: Path) -> None:
     ran = regnetc("run", file, "--eval")
-    assert ran.code == 1
+    assert ran.code in (1, 2)
     assert ran.err.startswith("error[")
 
 
@@ -411,6 +411,12 @@ def test_predict_wants_images_and_names_that_can_be_read(here: Path) -> None:
         "error[no-such-file]"
         in regnetc("predict", "small.py", "missing.png", "--weights", "small.safetensors").err
     )
+    several = ["missing.png", "images/ant/0.jpg", "small.py"]
+    ran = regnetc("predict", "small.py", *several, "--weights", "small.safetensors")
+    assert (ran.code, ran.err.count("error[")) == (1, 2)
+    assert "images/ant/0.jpg\n" in ran.out
+    ran = regnetc("predict", "small.py", *several, "--weights", "small.safetensors", "--json")
+    assert [one["problem"] is None for one in ran.json] == [False, True, False]
     (here / "names.txt").write_bytes(b"\xff\xfe")
     assert "error[encoding]" in regnetc(*good, "--class-names", "names.txt").err
     assert "error[unreadable]" in regnetc(*good, "--class-names", "missing.txt").err

@@ -121,6 +121,16 @@ class Network(NamedTuple):
     pool: Pool = "avg"
     extras: Extras = Extras()
 
+    def means(self, other: Network) -> bool:
+        """Whether both are one network, whatever they are called and whoever published them."""
+        a, b = (
+            n._replace(
+                name="", doc="", rounding="paper", parameters=(), published=(), origin=Origin()
+            )
+            for n in (self, other)
+        )
+        return a == b
+
     @property
     def se_act(self) -> Activation:
         """The activation inside squeeze-and-excitation: the network's, unless another is named."""

@@ -45,7 +45,7 @@ def test_digits_in_files_of_every_kind(net: nn.Module, tmp_path: Path) -> None:
         save(tmp_path, test.images[i, 0], f"{i}{names[i % 4]}", "RGB" if i % 2 else "L")
         for i in chosen
     ]
-    found = predict(net, paths, digits.preprocess(32), CPU, top=3)
+    found = list(predict(net, paths, digits.preprocess(32), CPU, top=3))
     assert [p.path for p in found] == paths
     for prediction in found:
         scores = [g.score for g in prediction.classes]
@@ -68,14 +68,25 @@ def test_names_and_top(tmp_path: Path) -> None:
     assert sum(g.score for g in found.classes) == pytest.approx(1)
     assert net.training
     with pytest.raises(Problem) as e:
-        predict(net, [path], grey, CPU, class_names=["a"])
+        list(predict(net, [path], grey, CPU, class_names=["a"]))
     assert e.value.name == "class-count"
+
+
+def test_those_that_cannot_be_read_have_a_problem_and_no_place_of_others(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    net.requires_grad_(False)[1].weight.copy_(torch.tensor([[1.0] * 4, [-1.0] * 4]))  # type: ignore[operator]
+    grey = Preprocess(2, 2, (0.5,), (0.5,), channels=1)
     (tmp_path / "bad.png").write_bytes(b"x")
-    with pytest.raises(Problem, match=r"bad\.png") as e:
-        predict(net, [path, tmp_path / "bad.png"], grey, CPU)
-    assert e.value.name == "bad-image"
-    net[1].bias.fill_(float("nan"))  # type: ignore[operator]
+    light = [save(tmp_path, torch.full((5, 5), v), f"{v}.png") for v in (255.0, 0.0)]
+    bad, missing = tmp_path / "bad.png", tmp_path / "none.png"
+    paths = [bad, light[0], missing, light[1], *[bad] * 40, light[0]]
+    found = list(predict(net, paths, grey, CPU, top=1))
+    assert [p.path for p in found] == paths
+    problems = [p.problem.name if p.problem is not None else "" for p in found]
+    assert problems == ["bad-image", "", "no-such-file", "", *["bad-image"] * 40, ""]
+    assert [p.classes[0].index for p in found if p.problem is None] == [0, 1, 0]
+    net[1].weight.fill_(float("nan"))  # type: ignore[operator]
     with pytest.raises(Problem) as e:
-        predict(net, [path], grey, CPU)
+        list(predict(net, light, grey, CPU))
     assert e.value.name == "not-finite"
-    assert predict(net, [], grey, CPU) == []
+    assert list(predict(net, [], grey, CPU)) == []

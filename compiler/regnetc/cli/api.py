@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
-from regnetc_runtime.problems import Problem, require, some
+from regnetc_runtime.problems import Problem, require
 
-from ..diagnostics import SpecError, printable
-from ..driver import check_file, compile_file, modules
+from ..diagnostics import printable
 from ..published import Publication
-from ..zoo import Entry
-from . import fetch, preprocessing
 from . import modules as files
-from .modules import Generated
-from .zoo import named
+from . import opening, preprocessing
+from .opening import Opened
 
 if TYPE_CHECKING:
     import torch
@@ -32,14 +29,6 @@ _PREPARED: WeakKeyDictionary[nn.Module, Preprocess] = WeakKeyDictionary()
 
 Given: TypeAlias = str | os.PathLike[str] | bool | None
 _HEAD = ("head.fc.weight", "head.fc.bias")
-
-
-class Opened(NamedTuple):
-    """A module that may be executed, and the entry of the zoo that it was named by."""
-
-    generated: Generated
-    entry: Entry | None = None
-    name: str = ""
 
 
 class Loaded(NamedTuple):
@@ -104,7 +93,12 @@ def predict(
     paths = [images] if isinstance(images, str | os.PathLike) else images
     where = next(network.parameters()).device
     found = run.predict(network, [Path(p) for p in paths], prepare, where, top=top)
-    return [[(guess.index, guess.score) for guess in p.classes] for p in found]
+    scores = []
+    for prediction in found:
+        if prediction.problem is not None:
+            raise prediction.problem
+        scores.append([(guess.index, guess.score) for guess in prediction.classes])
+    return scores
 
 
 def loaded(
@@ -121,14 +115,14 @@ def loaded(
     from regnetc_runtime import load as runtime
     from regnetc_runtime import weights as reader
 
-    opened = open_network(os.fspath(name_or_file), trust)
+    opened = opening.open_network(os.fspath(name_or_file), trust)
     code = opened.generated
     where = _device(device)
     net = runtime.build(runtime.load(code.code, str(code.path)), classes, seed)
     read, row = None, None
     if weights is not None and weights is not False:
-        path, row = _weights_file(weights, opened)
-        read = reader.read(path)
+        path, row = opening.located(weights, opened)
+        read = reader.read(opening.weights_file(path)[0])
         for note in read.notes:
             _warn(f"{printable(str(path))}: {note}")
         if classes is not None:
@@ -139,69 +133,6 @@ def loaded(
     if prepare is not None:
         _PREPARED[net] = prepare
     return Loaded(net, opened, prepare or _unprepared(), read, row)
-
-
-def open_network(text: str, trust: str | None = None) -> Opened:
-    """The module that a name, a spec or a generated file stands for; one in memory where there is no file."""
-    path = Path(text)
-    if path.suffix == ".py":
-        return Opened(files.read(path, trust))
-    if ".regnet" in text:
-        return Opened(_of_spec(text))
-    entry = named(text)
-    (module,) = [m for m in compile_file(entry.path) if m.network.name == entry.network.name]
-    return Opened(_in_memory(module.file, module.text, module.network), entry, text)
-
-
-def _of_spec(text: str) -> Generated:
-    """The model of `FILE.regnet` or `FILE.regnet:NAME`, compiled in memory."""
-    file, mark, name = text.rpartition(":")
-    if not mark or not file.endswith(".regnet"):
-        file, name = text, ""
-    checked = check_file(file)
-    if checked.failed:
-        raise SpecError(checked.problems)
-    found = [m for m in modules(checked, file) if name in ("", m.network.name)]
-    if len(found) != 1:
-        names = [m.network.name for m in modules(checked, file)]
-        raise Problem(
-            "which-model", f"`{printable(text)}` is {len(found)} models", details=[f"it declares {some(names)}"],
-            help=f"say which: `{printable(file)}:NAME`",
-        )  # fmt: skip
-    return _in_memory(found[0].file, found[0].text, found[0].network)
-
-
-def _in_memory(file: str, text: str, network: object) -> Generated:
-    from ..network import Network
-    from ..verify import digest
-
-    assert isinstance(network, Network)
-    code = text.encode()
-    return Generated(Path("<regnetc>") / file, code, network, digest(code), trusted=False)
-
-
-def _weights_file(
-    weights: str | os.PathLike[str] | bool, opened: Opened
-) -> tuple[Path, Publication | None]:
-    """The file, or that of whoever publishes weights of the network, from the cache or from afar."""
-    if isinstance(weights, bool):
-        if opened.entry is None:
-            raise Problem(
-                "no-weights", f"`{printable(str(opened.generated.path))}` is no name of the zoo, whose weights are known",
-                help="give a file of weights",
-            )  # fmt: skip
-        return _fetched(opened, opened.entry, None)
-    path = Path(weights)
-    if path.exists() or opened.entry is None or not isinstance(weights, str):
-        return files.weights_file(path)[0], None
-    if path.suffix in (".safetensors", ".pth", ".pt", ".pyth") or os.sep in weights:
-        return path, None  # which says that it is not there
-    return _fetched(opened, opened.entry, weights)
-
-
-def _fetched(opened: Opened, entry: Entry, source: str | None) -> tuple[Path, Publication]:
-    row = fetch.choose(entry, opened.name, source)
-    return fetch.get(row).path, row
 
 
 def _with_classes(net: nn.Module, read: Weights, classes: int) -> Weights:

@@ -12,7 +12,7 @@ from regnetc_runtime.problems import Problem
 from ..diagnostics import printable
 from ..network import Network
 from ..published import Reconciled, reconcile
-from . import console, modules, preprocessing, reports
+from . import console, modules, opening, preprocessing, reports
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _look(
     from regnetc_runtime.evaluation import accuracy, reading, robustness
     from regnetc_runtime.training import run_folder
 
-    path, run = modules.weights_file(given["weights"])
+    path, run = opening.weights_file(given["weights"])
     loaded = modules.load_weights(net, network, path)
     prepare = preprocessing.chosen(network, loaded, given)
     data = sources.open_data(

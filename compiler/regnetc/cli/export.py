@@ -15,7 +15,7 @@ from regnetc_runtime.problems import Problem
 from ..diagnostics import printable
 from ..network import Network
 from . import api, console
-from .modules import FOLDER_WEIGHTS
+from .opening import FOLDER_WEIGHTS
 
 if TYPE_CHECKING:
     from regnetc_runtime.preprocess import Preprocess

@@ -13,7 +13,7 @@ from ..published import Publication
 from ..zoo import Entry
 from . import console
 from .progress import bar
-from .zoo import named
+from .targets import named
 
 if TYPE_CHECKING:
     from regnetc_runtime.fetching import Fetched

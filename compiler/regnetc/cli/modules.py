@@ -20,18 +20,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SHOWN_DIGITS = 16
-FOLDER_WEIGHTS = "model.safetensors"  # as transformers and timm call it in the folder of a network
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A generated file's bytes, the network that it says it is, and whether that was proved."""
+    """A module's bytes, the network that it says it is, and whether that was proved.
+
+    `path` is what the user called it by: a generated file, or a spec or a name that was compiled in memory.
+    """
 
     path: Path
     code: bytes
     network: Network | None
     digest: str
     trusted: bool
+    file: str
+    """The name of the file, or of that which `compile` would write."""
 
 
 def read(path: Path, trust: str | None) -> Generated:
@@ -45,10 +49,10 @@ def read(path: Path, trust: str | None) -> Generated:
     if len(data) > GENERATED_BYTES:
         raise Problem("too-large", f"`{shown}` is larger than any generated file")
     try:
-        return Generated(path, data, verify(data), digest(data), trusted=False)
+        return Generated(path, data, verify(data), digest(data), trusted=False, file=path.name)
     except UnverifiedError as e:
         if trust is not None and len(trust) >= _SHOWN_DIGITS and e.digest.startswith(trust.lower()):
-            return Generated(path, data, e.network, e.digest, trusted=True)
+            return Generated(path, data, e.network, e.digest, trusted=True, file=path.name)
         raise _refused(shown, e, trust) from None
 
 
@@ -134,18 +138,3 @@ def _other_network(wanted: Network, loaded: Weights) -> list[str]:
     more = len(rows) - SHOWN_DIFFERENCES
     rows = [*rows[:SHOWN_DIFFERENCES], *([f"and {more} more"] if more > 0 else [])]
     return [f"they are those of {name}", *rows]
-
-
-def weights_file(path: Path) -> tuple[Path, Path | None]:
-    """The file of the weights, and the run whose folder it was named by."""
-    from regnetc_runtime.training.run_folder import MANIFEST, WEIGHTS
-
-    if not (path / MANIFEST).is_file():
-        inside = path / FOLDER_WEIGHTS
-        return (inside if inside.is_file() else path), None
-    if not (path / WEIGHTS).is_file():
-        raise Problem(
-            "unfinished-run", f"the run in {printable(str(path))} has not come to its end",
-            help="`regnetc run ... --train --resume -o RUN` goes on with it; best.safetensors may be there",
-        )  # fmt: skip
-    return path / WEIGHTS, path

@@ -49,7 +49,7 @@ def asked_for(generated: modules.Generated, given: dict[str, Any]) -> Iterator[P
         folder = given["out"]
         if folder is None:
             folder = _last_unfinished(generated) if given["resume"] else None
-            folder = folder or next_free(generated.path.stem)
+            folder = folder or next_free(Path(generated.file).stem)
         elif len(seeds) > 1:
             folder = folder / f"seed-{seed}"
         yield _plan(folder, seed, given)
@@ -163,7 +163,7 @@ def made_by(
     return {
         "name": plan.folder.name,
         "network": ir.to_data(network),
-        "module": {"file": plan.file or generated.path.name, "sha256": generated.digest},
+        "module": {"file": plan.file or generated.file, "sha256": generated.digest},
         "recipe": recipe.to_json(),
         "recipe_digest": recipe.digest,
         "overrides": list(plan.overrides),

@@ -10,11 +10,11 @@ import click
 from click.core import ParameterSource
 
 from ..diagnostics import printable
-from . import console, modules, preprocessing
+from . import console, opening, preprocessing
 
 
 @click.command("run")
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.py")
+@click.argument("target", metavar="FILE.py|SPEC[:NAME]|NAME")
 @click.option(
     "--eval",
     "evaluating",
@@ -31,8 +31,7 @@ from . import console, modules, preprocessing
 )
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
-    help="Weights as safetensors, a .pth that holds nothing but tensors, or the folder of a run; to train, where to begin.",
+    help="Weights in anybody's names, the folder of a run, or whose published ones to fetch; to train, where to begin.",
 )
 @click.option(
     "-o",
@@ -134,7 +133,7 @@ from . import console, modules, preprocessing
 )
 @preprocessing.options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def command(file: Path, evaluating: bool, training: bool, **given: Any) -> None:
+def command(target: str, evaluating: bool, training: bool, **given: Any) -> None:
     """Verify a generated module before a line of it runs, then count, time, evaluate or train it.
 
     \b
@@ -148,11 +147,14 @@ def command(file: Path, evaluating: bool, training: bool, **given: Any) -> None:
     if not (evaluating or training):
         raise click.UsageError("say --eval, --train or both")
     _refuse_idle(training=training)
-    generated = modules.read(file, given["trust"])
+    opened = opening.open_network(target, given["trust"])
+    generated = opened.generated
     if generated.trusted:
         console.say_warning(
-            f"`{printable(str(file))}` was changed since regnetc wrote it and runs by --trust"
+            f"`{printable(target)}` was changed since regnetc wrote it and runs by --trust"
         )
+    if given["weights"] is not None:
+        given["weights"] = opening.located(given["weights"], opened)[0]
     if training:
         from . import training as verb
 

@@ -20,7 +20,7 @@ from .targets import find
 
 
 @click.command("show")
-@click.argument("target", metavar="FILE[:NAME]")
+@click.argument("target", metavar="FILE[:NAME]|NAME")
 @click.option(
     "--after",
     type=click.Choice(["parse", "scope", "resolve", "ir"]),
@@ -35,12 +35,13 @@ from .targets import find
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def command(target: str, after: str, image: int | None, as_json: bool) -> None:
-    """Show a network (a spec's model, an IR file or a generated module) or a recipe.
+    """Show a network (a spec's model, an IR file, a generated module, one of the zoo) or a recipe.
 
     \b
     regnetc show spec/x400mf.regnet
     regnetc show --after scope spec/families.regnet:RegNetX
     regnetc show --json generated/x400mf.py
+    regnetc show regnet_y_16gf
     regnetc show spec/recipes.regnet:paper100
     """
     found = find(target)

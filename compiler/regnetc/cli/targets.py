@@ -1,16 +1,16 @@
-"""What FILE, FILE:NAME and FOLDER#NUMBER mean: a model, a space or a recipe of a spec, an IR, a member, ..."""
+"""What FILE, FILE:NAME, FOLDER#NUMBER and NAME mean: a model, a space or a recipe of a spec, an IR, a member, ..."""
 
 from __future__ import annotations
 
 import os.path
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from regnetc_runtime.problems import Problem
 
 from .. import ir
-from ..diagnostics import listed, printable
+from ..diagnostics import SpecError, listed, printable
 from ..driver import Checked, check_file, signed
 from ..emit import own_ir
 from ..limits import GENERATED_BYTES, IR_BYTES
@@ -26,20 +26,30 @@ from . import console
 if TYPE_CHECKING:
     from ..recipes import ResolvedRecipe
     from ..spaces.space import Space
+    from ..zoo import Entry
 
 
 @dataclass(frozen=True)
 class Target:
-    """What was named: a network or a recipe where it is one, and the spec behind it where that was given."""
+    """What was named: a network or a recipe where it is one, and the spec behind it where that was given.
+
+    `entry` is that of the zoo where it was named by somebody's name for it, `stem` that of the file which
+    the network alone is in.
+    """
 
     network: Network | None
     resolution: Resolution | None = None
     scope: Scope | None = None
     recipe: ResolvedRecipe | None = None
+    entry: Entry | None = None
+    stem: str = ""
 
 
-def find(text: str) -> Target:
-    """The target of a command. Raises Problem or UnreadableError with what to do."""
+def find(text: str, *, recipes: bool = True) -> Target:
+    """The target of a command. Raises Problem, SpecError or UnreadableError with what to do.
+
+    A bare word is a shipped recipe before it is a network of the zoo, unless there are to be no recipes.
+    """
     member = _member(text)
     if member is not None:
         return Target(member.network, member, member.scope)
@@ -49,16 +59,33 @@ def find(text: str) -> Target:
             "which-member", f"`{shown}` is a population", help=f"name a member: `{shown}#0`"
         )
     path, name = _split(text)
-    if name is None and not path.suffix and not _exists(text):
+    if recipes and name is None and not path.suffix and not _exists(text):
         from ..recipes.finding import is_shipped, shipped_path
 
         if is_shipped(text):
             path, name = Path(shipped_path()), text
+    if path.suffix not in (".json", ".py", ".regnet") and not _exists(str(path)):
+        entry = named(text, "file and no ")
+        path = Path(entry.path)
+        return replace(_named(_sound(path), path, entry.network.name), entry=entry)
     if path.suffix == ".json":
         return Target(read_ir(path))
     if path.suffix == ".py":
         return Target(_carried(path))
     return _named(_sound(path), path, name)
+
+
+def named(name: str, nor: str = "") -> Entry:
+    """The shipped network that is called so by anybody. Raises `unknown-network`, with what it is not, either."""
+    from .. import zoo
+
+    try:
+        return zoo.find(name)
+    except zoo.UnknownNetworkError as e:
+        near = f"did you mean `{e.near}`?" if e.near else "`regnetc zoo` lists all of them"
+        raise Problem(
+            "unknown-network", f"no {nor}network of the zoo is called `{printable(name, 60)}`", help=near
+        ) from None  # fmt: skip
 
 
 def address(text: str) -> tuple[Path, int] | None:
@@ -116,11 +143,10 @@ def find_space(text: str) -> Space:
 
 
 def _sound(path: Path) -> Checked:
-    """A spec without errors."""
+    """A spec without errors. Raises SpecError with them otherwise."""
     checked = check_file(path)
     if checked.failed:
-        console.show_problems(checked.problems)
-        raise Problem("has-errors", f"`{printable(str(path))}` has errors", help="mend them first")
+        raise SpecError(checked.problems)
     return checked
 
 
@@ -158,7 +184,9 @@ def _named(checked: Checked, path: Path, name: str | None) -> Target:
         return Target(None, None, scopes[name], resolved(checked, str(path), name))
     if name in checked.resolutions:
         resolution = checked.resolutions[name]
-        return Target(signed(resolution.network, checked, str(path)), resolution, scopes[name])
+        network = signed(resolution.network, checked, str(path))
+        stem = path.name.partition(".regnet")[0] if len(models) == 1 else ""
+        return Target(network, resolution, scopes[name], stem=stem)
     if name in scopes:
         return Target(None, None, scopes[name])
     _unknown(path, name, [*scopes])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from regnetc_runtime.problems import Problem
 
 from ..network import Network
-from . import console, modules, outcomes, plans, processes, reports
+from . import console, modules, opening, outcomes, plans, processes, reports
 from .plans import Plan
 from .progress import bar
 
@@ -177,7 +177,7 @@ def _initial(net: Any, network: Network, path: Path | None) -> str | None:
     """Load the weights to begin with; their SHA-256."""
     if path is None:
         return None
-    return modules.load_weights(net, network, modules.weights_file(path)[0]).digest
+    return modules.load_weights(net, network, opening.weights_file(path)[0]).digest
 
 
 def _finish(

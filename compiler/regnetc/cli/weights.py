@@ -12,7 +12,7 @@ from regnetc_runtime.dialects import NAMES
 from regnetc_runtime.problems import Problem, require, some
 
 from ..diagnostics import printable
-from . import console, modules
+from . import console, opening
 from .fetch import fetch
 from .outputs import may_write
 
@@ -80,7 +80,7 @@ def inspect(file: Path, out: Path | None, force: bool, as_json: bool) -> None:
 def _read(file: Path) -> Weights:
     from regnetc_runtime import dialects, weights
 
-    loaded = weights.read(modules.weights_file(file)[0])
+    loaded = weights.read(opening.weights_file(file)[0])
     if not loaded.dialect:
         dialects.recognise(list(loaded.tensors))  # which says why not
     _check_types(file, loaded)

@@ -16,6 +16,7 @@ from ..published import Reconciled, Verdict, reconcile
 from ..syntax import read_literal
 from ..zoo import Entry
 from . import console
+from .targets import named
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([KMG]F?)?")
 _MARKS = {"agrees": "green", "differs": "bold red", "erratum": "yellow"}
@@ -201,17 +202,6 @@ def show(name: str, as_json: bool) -> None:
             out.print(f"{printable(r.row.source)}: {printable(r.weights, 400)}", soft_wrap=True)
         if r.row.erratum:
             out.print(f"erratum of {printable(r.row.source)}: {printable(r.row.erratum, 400)}")
-
-
-def named(name: str) -> Entry:
-    """The shipped network that is called so by anybody. Raises `unknown-network`."""
-    try:
-        return zoo.find(name)
-    except zoo.UnknownNetworkError as e:
-        near = f"did you mean `{e.near}`?" if e.near else "`regnetc zoo` lists all of them"
-        raise Problem(
-            "unknown-network", f"no shipped network is called `{printable(name, 60)}`", help=near
-        ) from None
 
 
 class _Row(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,11 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The likeliest classes of an image, best first."""
+    """The likeliest classes of an image, best first; or why it could not be read."""
 
     path: Path
-    classes: tuple[Guess, ...]
+    classes: tuple[Guess, ...] = ()
+    problem: Problem | None = None
 
 
 def predict(
@@ -42,22 +43,41 @@ def predict(
     *,
     top: int = 5,
     class_names: Sequence[str] | None = None,
-) -> list[Prediction]:
-    """Classify each image, giving at most `top` classes; the network moves to the device.
+) -> Iterator[Prediction]:
+    """Classify image by image, giving at most `top` classes; the network moves to the device.
 
-    Networks trained on digits expect light ink on a dark ground. Raises `bad-image`, `class-count`
-    where the names do not fit the network, `not-finite`, and what `files.read` raises.
+    Networks trained on digits expect light ink on a dark ground. An image that cannot be read has a
+    problem in place of classes. Raises `class-count` where the names do not fit the network, and
+    `not-finite`.
     """
     net = net.to(device)
-    found: list[Prediction] = []
+    for start in range(0, len(paths), BATCH):
+        read = [_read(path, preprocess) for path in paths[start : start + BATCH]]
+        images = [image for image in read if isinstance(image, Tensor)]
+        rows = iter(_logits(net, images, preprocess, device))
+        for path, image in zip(paths[start : start + BATCH], read, strict=True):
+            if isinstance(image, Problem):
+                yield Prediction(path, problem=image)
+            else:
+                yield Prediction(path, _guesses(next(rows), top, class_names))
+
+
+def _read(path: Path, preprocess: Preprocess) -> Tensor | Problem:
+    try:
+        return preprocess.fit(decode.read(path, preprocess.channels), str(path))
+    except Problem as e:
+        return e
+
+
+def _logits(
+    net: nn.Module, images: list[Tensor], preprocess: Preprocess, device: torch.device
+) -> Tensor:
+    """The outputs for some images, a row each, on the CPU."""
+    if not images:
+        return torch.empty(0, 0)
     with evaluating(net), torch.inference_mode(), enough_memory(BATCH):
-        for start in range(0, len(paths), BATCH):
-            part = paths[start : start + BATCH]
-            images = [preprocess.fit(decode.read(p, preprocess.channels), str(p)) for p in part]
-            logits = net(preprocess.normalise(torch.stack(images).to(device)))
-            for path, row in zip(part, logits.cpu(), strict=True):
-                found.append(Prediction(path, _guesses(row, top, class_names)))
-    return found
+        logits: Tensor = net(preprocess.normalise(torch.stack(images).to(device)))
+        return logits.cpu()
 
 
 def _guesses(logits: Tensor, top: int, names: Sequence[str] | None) -> tuple[Guess, ...]:
