@@ -8,6 +8,7 @@ imported here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from fractions import Fraction
@@ -69,9 +70,11 @@ class Distribution(NamedTuple):
 
     def values(self) -> Iterator[Fraction]:
         """Every value, in ascending order."""
-        for piece in self.pieces:
-            for k in range(piece.size):
-                yield piece.low + k * piece.step
+        for low, step, size in self.pieces:
+            unit = math.lcm(low.denominator, step.denominator)
+            first, by = int(low * unit), int(step * unit)
+            for k in range(size):
+                yield Fraction(first + k * by, unit)
 
     def __contains__(self, x: object) -> bool:
         return any(x in piece for piece in self.pieces)

@@ -19,7 +19,7 @@ from ..diagnostics import Diagnostic, Label, Note, SpecError, error
 from ..tree import Bound, Draw, Fix, Member, Ref, references
 from ..values import Quantity, Wrong, shown
 from ..vocabulary import COUNTS
-from .hull import Hull, Range
+from .hull import Hull, Memo, Range
 from .space import Demand, Space, Variable
 
 _ROUNDS = 3
@@ -91,6 +91,7 @@ class _Shrinking:
     def __init__(self, space: Space, box: Box) -> None:
         self.space = space
         self.box = box
+        self.memo: Memo = {}
 
     def drop(self, cell: Cell, keep: list[bool], demand: Demand) -> None:
         """Take values out, and charge a demand with their share of what is left."""
@@ -179,7 +180,7 @@ class _Shrinking:
 
     def _hull(self, narrowed: dict[Cell, Range]) -> Hull:
         kept: dict[Cell, list[Fraction] | None] = {**self.box.values}
-        return Hull(self.space, {**_ends(kept, self.space), **narrowed})
+        return Hull(self.space, {**_ends(kept, self.space), **narrowed}, self.memo)
 
 
 def _stage(ref: Ref, stage: int | None) -> int | None:

@@ -44,12 +44,19 @@ def drawn(space: Space) -> dict[Cell, Range]:
     return {v.cell: Range(v.distribution.low, v.distribution.high) for v in space.variables}
 
 
-class Hull:
-    """An enclosure of all networks whose free parameters lie in some ranges."""
+Memo = dict[tuple[Any, ...], Any]
 
-    def __init__(self, space: Space, ranges: Ranges) -> None:
+
+class Hull:
+    """An enclosure of all networks whose free parameters lie in some ranges.
+
+    Hulls of one space may share a `memo`: most of what one works out for its stages the next needs, too.
+    """
+
+    def __init__(self, space: Space, ranges: Ranges, memo: Memo | None = None) -> None:
         self.space = space
         self.ranges = ranges
+        self.memo: Memo = {} if memo is None else memo
         self.cells: dict[Cell, Range] = {}
         self.counts: dict[tuple[int, int | None], tuple[Counts, Counts]] = {}
         self.built: dict[int, list[_Stage]] = {}
@@ -145,14 +152,15 @@ class Hull:
     def _stage(self, i: int) -> _Stage:
         w, d, b, g = (self.cell(name, i) for name in ("w", "d", "b", "g"))
         low_w, high_w = _whole(w, 1, WIDTH)
-        low_d, high_d = _whole(d, 1, STAGE_DEPTH)
-        fits = list(self._fits(low_w, high_w, b, g, i))
-        return _Stage(
-            (min(f.w for f in fits), max(f.w for f in fits)),
-            (low_d, high_d),
-            (min(f.inner for f in fits), max(f.inner for f in fits)),
-            (min(f.g for f in fits), max(f.g for f in fits)),
-        )
+        at = (low_w, high_w, b, g, i)
+        if at not in self.memo:
+            fits = list(self._fits(*at))
+            self.memo[at] = [
+                (min(sizes), max(sizes))
+                for sizes in ([f.w for f in fits], [f.inner for f in fits], [f.g for f in fits])
+            ]
+        widths, inners, groups = self.memo[at]
+        return _Stage(widths, _whole(d, 1, STAGE_DEPTH), inners, groups)
 
     def _fits(self, low: int, high: int, b: Range, g: Range, i: int) -> Iterator[regnet.Fit]:
         """The narrowest and the widest that a stage becomes; a fit grows with the width."""
@@ -218,13 +226,15 @@ class Hull:
             w, d, inner, g = (pair[end] for pair in s)
             squeezed = [regnet.squeeze(x, se) for x in (w_in, w)]
             shape = StageShape(w, self._own_depth(d), stride, inner, g, *squeezed)
-            reshaped = (
-                stride > 1 or end == 1
-            )  # at a stride of 1 the shape may stay as it is, or not
-            tally, side = complexity.stage(style, w_in, shape, side, reshaped=reshaped)
+            # At a stride of 1 the shape may stay as it is, or not.
+            at = (w_in, shape, side, stride > 1 or end == 1)
+            if at not in self.memo:
+                tally, after = complexity.stage(style, w_in, shape, side, reshaped=at[-1])
+                rest, _ = complexity.block(style, w, shape, 1, squeezed[1], after)
+                self.memo[at] = tally, after, Counts.of(rest, relu=relu, se_relu=se_relu)
+            tally, side, block = self.memo[at]
             total += tally
-            rest, _ = complexity.block(style, w, shape, 1, squeezed[1], side)
-            extra.append(Counts.of(rest, relu=relu, se_relu=se_relu))
+            extra.append(block)
             w_in = w
         total += complexity.head(
             w_in, self._end("head", end), self._end("classes", end), side, style
