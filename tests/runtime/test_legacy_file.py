@@ -69,7 +69,10 @@ def forged(
 
 
 def test_the_forger_can_write_a_sound_file() -> None:
-    assert torch.equal(pickle_file.parse(forged(), "x.pth").tensors["w"], torch.zeros(4))
+    for how in ({}, {"device": "cuda:0"}, {"device": "cuda:0", "kind": torch.cuda.FloatStorage}):
+        found = pickle_file.parse(forged(**how), "x.pth").tensors["w"]
+        assert found.device.type == "cpu"
+        assert torch.equal(found, torch.zeros(4))
 
 
 def tarred() -> bytes:
