@@ -25,10 +25,10 @@ demo: .venv/ready ## Compile, verify and train: the whole way on embedded defaul
 	OMP_NUM_THREADS=1 $(BIN)/regnetc run generated/digits.py --train --eval --data digits
 
 test: .venv/ready ## Run the tests.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: .venv/ready ## Run the tests that take minutes, too: all 500 random modules, all peers.
-	OMP_NUM_THREADS=1 REGNETC_MODULES=500 REGNETC_POINTS=2000 REGNETC_NETS=500 REGNETC_LIFTED=170 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 REGNETC_MODULES=500 REGNETC_POINTS=2000 REGNETC_NETS=500 REGNETC_LIFTED=170 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 peers: .venv/ready ## Install timm, torchvision and transformers, to compare their outputs with ours bit by bit (tests/test_peers*.py).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps timm torchvision==0.28.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {item.nodeid, item.nodeid.partition("[")[0]} & slow:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def short_timings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are timed for a moment, once something has loaded what times them."""
+    if "regnetc_runtime.speed" in sys.modules:
+        monkeypatch.setattr("regnetc_runtime.speed.BUDGET_S", 0.2)
 
 
 @pytest.fixture

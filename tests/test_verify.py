@@ -16,6 +16,7 @@ import regnetc
 from regnetc.emit import IR_PREFIX, own_ir
 from regnetc.verify import UnverifiedError, digest, verify
 from regnetc_runtime.problems import Problem
+from test_cli import regnetc as typed
 
 CANARY = "open('CANARY', 'w').close()"
 
@@ -95,17 +96,18 @@ def test_a_refused_file_says_what_to_do_and_can_be_trusted(root: Path, tmp_path:
     text = (root / "generated/digits.py").read_text("utf-8")
     path = tmp_path / "digits.py"
     path.write_text(text.replace("Do not edit.", "Edited."))
-    refused = run(path)
-    assert refused.returncode == 1
-    assert "error[changed]" in refused.stderr
+    refused = typed("run", path, "--eval")
+    assert refused.code == 1
+    assert "error[changed]" in refused.err
     sha = digest(path.read_bytes())
-    assert f"--trust {sha[:16]}" in refused.stderr
-    assert "that is not the digest that was trusted" in run(path, "--trust", "0" * 16).stderr
-    assert run(path, "--trust", sha[:8]).returncode == 1
-    trusted = run(path, "--trust", sha[:16], "--json")
-    assert trusted.returncode == 0, trusted.stderr
-    assert "warning" in trusted.stderr
-    assert json.loads(trusted.stdout)["trusted"]
+    assert f"--trust {sha[:16]}" in refused.err
+    other = typed("run", path, "--eval", "--trust", "0" * 16)
+    assert "that is not the digest that was trusted" in other.err
+    assert typed("run", path, "--eval", "--trust", sha[:8]).code == 1
+    trusted = typed("run", path, "--eval", "--trust", sha[:16], "--json")
+    assert trusted.code == 0, trusted.err
+    assert "warning" in trusted.err
+    assert trusted.json["trusted"]
 
 
 def test_a_trusted_file_that_lies_is_found_out(root: Path, tmp_path: Path) -> None:

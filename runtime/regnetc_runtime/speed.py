@@ -19,6 +19,7 @@ from .progress import Progress, silent
 WARMUP_RUNS = 20  # at most; cuDNN's search and the caches are through long before
 STEADY = 0.1  # three runs in a row within this of each other end the warm-up
 LEAST_REPEATS = 5
+BUDGET_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ def measure(
     device: torch.device,
     precision: Precision,
     *,
-    budget_s: float = 3.0,
+    budget_s: float | None = None,
     progress: Progress = silent,
 ) -> Speed:
-    """Time the network in evaluation mode for about `budget_s` seconds, at least five repeats.
+    """Time the network in evaluation mode for about `budget_s` seconds (3), at least five repeats.
 
     The network moves to the device and its layout, and stays there. Raises `out-of-memory`,
     `no-precision`, and `wrong-use` for a batch of no size.
@@ -65,7 +66,8 @@ def measure(
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with evaluating(net), torch.inference_mode(), precision.autocast(device):
-            warmup, times = _time(lambda: net(images), device, budget_s, progress)
+            budget = BUDGET_S if budget_s is None else budget_s
+            warmup, times = _time(lambda: net(images), device, budget, progress)
     first, median, third = statistics.quantiles(times, n=4, method="inclusive")
     return Speed(
         batch=batch,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 import pytest
@@ -41,7 +42,22 @@ def test_normalising() -> None:
     assert abs(float(inputs.std()) - 1) < 0.1
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_they_are_those_that_scikit_learn_loads(
+    moved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read out of its file, or by the package where the file is somewhere else one day."""
+    from sklearn.datasets import load_digits
+
+    if moved:
+        monkeypatch.setattr(digits, "FILE", "datasets/moved.csv.gz")
+    pixels, labels = digits._read()
+    assert torch.equal(pixels.double(), torch.from_numpy(load_digits().images))
+    assert torch.equal(labels, torch.from_numpy(load_digits().target))
+
+
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(Problem) as e:
         digits.load(8)

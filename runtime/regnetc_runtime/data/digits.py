@@ -6,8 +6,11 @@ Ink is light on a dark ground.
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -17,6 +20,7 @@ from ..problems import require
 from .memory import MemoryPart, digest_of, in_channels
 from .parts import Data
 
+FILE = "datasets/data/digits.csv.gz"  # of the package
 CLASSES = 10
 BRIGHTEST = 16  # of the values in scikit-learn's images
 SPLIT_SEED = 1797
@@ -37,12 +41,26 @@ def load(side: int) -> tuple[Split, Split]:
 
     The same image is in the same part on every machine. Raises `missing-package`.
     """
-    raw = require("sklearn.datasets", "digits").load_digits()
-    pixels = torch.from_numpy(raw.images).float()[:, None] * (255 / BRIGHTEST)
+    pixels, labels = _read()
+    pixels = pixels.float()[:, None] * (255 / BRIGHTEST)
     images = interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
-    labels = torch.from_numpy(raw.target).long()
     train, test = _split(labels)
     return Split(images[train], labels[train]), Split(images[test], labels[test])
+
+
+def _read() -> tuple[Tensor, Tensor]:
+    """Pixels (N x 8 x 8, 0 to 16) and digits (N), out of the package's file, or by the package itself.
+
+    Importing scikit-learn takes longer than everything else that is done with so few images.
+    """
+    found = importlib.util.find_spec("sklearn")
+    for folder in (found and found.submodule_search_locations) or ():
+        path = Path(folder) / FILE
+        if path.is_file():
+            numbers = torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.int64))
+            return numbers[:, :-1].reshape(-1, 8, 8), numbers[:, -1]
+    raw = require("sklearn.datasets", "digits").load_digits()
+    return torch.from_numpy(raw.images), torch.from_numpy(raw.target).long()
 
 
 def open_digits(channels: int, side: int) -> Data:
