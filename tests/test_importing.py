@@ -173,9 +173,52 @@ def test_every_config_of_mmpretrain(name: str, here: Path) -> None:
         (here / f"config{k}.py").write_text(textwrap.dedent(text))
         network, report = imported(f"config{k}.py")
         holds(network, params, macs)
-        assert "`_base_` ../_base_/default_runtime.py is not followed" in report["notes"]
+        assert (
+            "`_base_` ../_base_/default_runtime.py is not there, and not followed"
+            in report["notes"]
+        )
         assert "line 11: `if num_classes > 10:` is not run" in report["notes"]
         assert "`model.head.topk` has no meaning here" in report["notes"]
+
+
+def test_configs_of_mmpretrain_that_build_on_others(here: Path) -> None:
+    """Laid out as mmpretrain lays them out: models, a network on top, and another on top of that."""
+    files = {
+        "_base_/models/regnet/regnetx_400mf.py": """
+            model = dict(type='ImageClassifier', backbone=dict(type='RegNet', arch='regnetx_400mf'),
+                         neck=dict(type='GlobalAveragePooling'),
+                         head=dict(type='LinearClsHead', num_classes=50, in_channels=384))""",
+        "_base_/datasets/imagenet.py": "dataset_type = 'ImageNet'",
+        "regnet/x400.py": """
+            _base_ = ['../_base_/models/regnet/regnetx_400mf.py', '../_base_/datasets/imagenet.py']
+            train_dataloader = dict(batch_size=128)""",
+        "regnet/x1600.py": """
+            _base_ = './x400.py'
+            model = dict(backbone=dict(type='RegNet', arch='regnetx_1.6gf'), head=dict(in_channels=912))""",
+        "regnet/own.py": """
+            _base_ = ['x1600.py']
+            model = dict(backbone=dict(_delete_=True, type='RegNet', arch='regnetx_800mf', in_channels=1),
+                         head=dict(num_classes=7))""",
+        "regnet/circle.py": "_base_ = ['./around.py']\nmodel = dict(backbone=dict(arch='regnetx_400mf'))",
+        "regnet/around.py": "_base_ = ['../regnet/circle.py']",
+        "regnet/broken.py": "_base_ = ['./bad.py']",
+        "regnet/bad.py": "model = dict(",
+        "regnet/alone.py": "_base_ = ['mmpretrain::regnet/x.py', 'missing.py']",
+    }  # fmt: skip
+    for name, text in files.items():
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(textwrap.dedent(text))
+    for name, equal, classes, channels in (
+        ("x400", "x400mf", 50, 3), ("x1600", "x1_6gf", 50, 3), ("own", "x800mf", 7, 1),
+    ):  # fmt: skip
+        network, report = imported(f"regnet/{name}.py")
+        wanted = zoo.find(equal).network
+        assert [s[:5] for s in network.stages] == [s[:5] for s in wanted.stages], name
+        assert (network.classes, network.channels) == (classes, channels)
+        assert "`_base_` ../_base_/models/regnet/regnetx_400mf.py is followed" in report["notes"]
+    assert "in a circle" in refused("regnet/circle.py").err
+    assert "`_base_` ./bad.py: " in refused("regnet/broken.py").err
+    assert "has to lie where it says" in refused("regnet/alone.py").err
 
 
 @pytest.mark.parametrize("name", FACTS["timm"])

@@ -68,7 +68,7 @@ def _from_file(path: Path, name: str | None) -> Imported:
         found = from_python(data)
         if not mmpretrain.matches(found):
             raise _unknown(path)
-        return _built(mmpretrain.read(found), title, path)
+        return _built(mmpretrain.read(found, path), title, path)
     if suffix in (".yaml", ".yml"):
         return _from_data(from_yaml(data), title, path, name)
     if suffix == ".json":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ..program import read_bytes
 from .drafts import Draft, listed, on_a_line, unused
-from .reading import ConfigError, Literals
+from .reading import TEXT_BYTES, ConfigError, Literals, from_python
 from .table import Table
 
 # The lines of its named networks: w0, wa, wm, width of a group, depth.
@@ -18,14 +21,14 @@ def matches(found: Literals) -> bool:
     return "model" in found.values or "_base_" in found.values
 
 
-def read(found: Literals) -> Draft:
-    """The draft of a file's `model`; files that it builds on are named, and not looked into."""
-    base = found.values.get("_base_", [])
-    bases = [str(b) for b in ([base] if isinstance(base, str) else base)]
-    backbone = _backbone(found.values, bases)
-    notes = [f"`_base_` {b} is not followed" for b in bases]
+def read(found: Literals, path: Path) -> Draft:
+    """The draft of a file's `model`, with what the files that it builds on say of it."""
+    model, notes = _Bases().model(found, path)
+    bases = _bases(found)
+    backbone = _backbone({"model": model}, bases)
     notes += [f"{line} is not run" for line in found.other]
-    top = Table({k: v for k, v in found.values.items() if k != "_base_"})
+    values: dict[str, Any] = {**found.values, "model": model}
+    top = Table({k: v for k, v in values.items() if k != "_base_"})
     model = top.inner("model") or Table({}, "model")
     model.take("type")
     inside = model.inner("backbone") or Table({}, "backbone")
@@ -45,11 +48,63 @@ def read(found: Literals) -> Draft:
     return Draft("RegNet", lines, (*notes, *unused(top)))
 
 
+_MOST_BASES = 32
+
+
+class _Bases:
+    """The files that a config builds on, each read once and never run."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def model(
+        self, found: Literals, path: Path, above: tuple[Path, ...] = ()
+    ) -> tuple[Any, list[str]]:
+        """A file's `model` over those of its bases, as mmengine merges them; and notes."""
+        notes: list[str] = []
+        model: Any = None
+        trail = (*above, path.absolute())
+        for base in _bases(found):
+            file = Path(os.path.normpath(path.absolute().parent / base))
+            if "::" in base or not file.is_file():
+                notes.append(f"`_base_` {base} is not there, and not followed")
+                continue
+            self.read += 1
+            if file in trail or self.read > _MOST_BASES:
+                raise ConfigError("bad-config", f"`_base_` {base} goes in a circle, or on and on")
+            try:
+                inner = from_python(read_bytes(str(file), TEXT_BYTES))
+                below, more = self.model(inner, file, trail)
+            except ConfigError as e:
+                raise ConfigError(e.name, f"`_base_` {base}: {e}", e.details, e.help) from None
+            if below is not None:
+                notes.append(f"`_base_` {base} is followed")
+                model = _merged(model, below)
+            notes += more
+        return _merged(model, found.values.get("model")), notes
+
+
+def _bases(found: Literals) -> list[str]:
+    base = found.values.get("_base_", [])
+    return [str(b) for b in (base if isinstance(base, list | tuple) else [base])]
+
+
+def _merged(base: Any, own: Any) -> Any:
+    """mmengine's rule: mappings are merged key by key unless `_delete_` says no; all else is replaced."""
+    if own is None:
+        return base
+    if not isinstance(own, Mapping):
+        return own
+    kept = base if isinstance(base, Mapping) and not own.get("_delete_") else {}
+    inside = {k: _merged(kept.get(k), v) if v is not None else v for k, v in own.items()}
+    return {**kept, **{k: v for k, v in inside.items() if k != "_delete_"}}
+
+
 def _backbone(values: Mapping[str, Any], bases: list[str]) -> Mapping[str, Any]:
     model = values.get("model")
     backbone = model.get("backbone") if isinstance(model, Mapping) else None
     if not isinstance(backbone, Mapping) or "arch" not in backbone:
-        shown = f"import the file that it builds on: {bases[0]}" if bases else None
+        shown = f"it builds on {bases[0]}, which has to lie where it says" if bases else None
         raise ConfigError(
             "no-network", "its `model` names no `backbone` with an `arch`", help=shown
         )
