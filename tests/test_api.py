@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -18,8 +19,9 @@ import server as servers
 import torch
 from PIL import Image
 from regnetc import zoo
-from regnetc.cli import opening
+from regnetc.cli import api, opening
 from regnetc_runtime import transfer
+from regnetc_runtime.preprocess import Preprocess
 from regnetc_runtime.problems import Problem
 from safetensors.torch import load_file, save_file
 from server import Server
@@ -239,6 +241,53 @@ def test_verbs_run_what_has_a_name_with_what_somebody_publishes(
     assert "error[unknown-source]" in ran.err
     ran = regnetc("predict", "small.regnet", "red.png", "--weights", "here")
     assert "error[no-such-file]" in ran.err
+
+
+def test_images_are_prepared_as_the_publisher_of_a_file_does(
+    server: Server, monkeypatch: pytest.MonkeyPatch, here: Path, x200: Path
+) -> None:
+    """Fetched by name, or a file that its digest gives away, also behind a conversion."""
+    how = {"resize": 40, "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    digest = hashlib.sha256(x200.read_bytes()).hexdigest()
+    published(server, monkeypatch, x200, here=how | {"sha256": digest[:8], "licence": "MIT"})
+    entry = zoo.find("x200mf")
+    row = entry.rows[0]
+    rows = (row._replace(row=row.row._replace(image=32)),)
+    monkeypatch.setattr(zoo, "find", lambda name: entry._replace(rows=rows))
+    monkeypatch.setattr(zoo, "entries", lambda: (entry._replace(rows=rows),))
+    wanted = Preprocess(40, 32, (0.5,) * 3, (0.25,) * 3, interpolation="bicubic")
+    for weights in ("here", x200):
+        assert api.loaded("x200mf", weights).prepare == wanted
+    ran = regnetc("weights", "inspect", x200)
+    assert "published by here as here-x" in ran.out
+    assert "short side to 40 (bicubic, antialiased), centre 32 x 32" in ran.out
+    for flip, order in ([], "rgb"), (["--flip-channels"], "bgr"):
+        made = regnetc(
+            "weights", "convert", x200, "--to", "timm", "-o", f"{order}.safetensors", *flip
+        )
+        assert made.code == 0, made.err
+        prepare = api.loaded("x200mf", f"{order}.safetensors").prepare
+        assert (prepare.resize, prepare.crop, prepare.channel_order) == (40, 32, order)
+    scores = [
+        regnetc("predict", "x200mf", "red.png", "--weights", w, "--top", "2", "--json").json[0]["classes"]
+        for w in ("here", "rgb.safetensors", "bgr.safetensors")
+    ]  # fmt: skip
+    for other in scores[1:]:
+        assert [c["index"] for c in other] == [c["index"] for c in scores[0]]
+        assert other[0]["score"] == pytest.approx(scores[0][0]["score"], rel=1e-4)
+    plain = regnetc(
+        "predict",
+        "x200mf",
+        "red.png",
+        "--weights",
+        x200,
+        "--mean",
+        "0.1,0.1,0.1",
+        "--top",
+        "1",
+        "--json",
+    )
+    assert plain.json[0]["classes"] != scores[0][:1]
 
 
 def test_run_takes_whatever_is_one_network(here: Path, root: Path) -> None:

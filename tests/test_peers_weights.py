@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 import torch
 from peers import import_timm
 from regnetc import lift, zoo
+from regnetc.cli import preprocessing
 from regnetc.driver import check_file
 from regnetc.emit import emit
 from regnetc.network import Network
 from regnetc_runtime import dialects
 from regnetc_runtime.load import build, load
+from regnetc_runtime.weights import Weights
 from torch import Tensor, nn
 
 pytestmark = [
@@ -130,3 +133,35 @@ def test_dilated_as_timm_dilates(
         assert torch.equal(net(x), peer(x))
         sides = [96 // f.shape[2] for f in net.features(x)]  # type: ignore[operator]
     assert sides[-1] == stride
+
+
+def test_images_are_prepared_as_whoever_publishes_says() -> None:
+    """Of every file of timm's and torchvision's: sides, interpolation, mean and deviation."""
+    timm = import_timm()
+    data = importlib.import_module("timm.data")
+    models = importlib.import_module("torchvision.models")
+    seen = {"timm": 0, "torchvision": 0}
+    nobodys = Weights({}, {}, "-")
+    for entry in zoo.entries():
+        for row in entry.rows:
+            if not row.weights or row.row.source not in seen:
+                continue
+            found = preprocessing.known(entry.network, nobodys, row)
+            assert found is not None
+            if row.row.source == "timm":
+                cfg = timm.get_pretrained_cfg(row.name).to_dict()
+                tested = cfg.get("test_input_size", (0, 0))[-1] == found.crop
+                said = data.resolve_data_config(pretrained_cfg=cfg, use_test_size=tested)
+                theirs = (
+                    math.floor(found.crop / said["crop_pct"]), said["input_size"][-1], said["interpolation"],
+                    said["mean"], said["std"],
+                )  # fmt: skip
+            else:
+                t = models.get_model_weights(row.name)[row.recipe].transforms()
+                (resize,), (crop,) = t.resize_size, t.crop_size
+                theirs = (resize, crop, t.interpolation.value, tuple(t.mean), tuple(t.std))
+            ours = (found.resize, found.crop, found.interpolation, found.mean, found.std)
+            assert ours == theirs, (row.row.source, row.name, row.recipe)
+            seen[row.row.source] += 1
+    assert seen["timm"] > 60
+    assert seen["torchvision"] > 30

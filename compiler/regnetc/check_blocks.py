@@ -12,6 +12,7 @@ from .vocabulary import (
     BLOCKS,
     CONVENTIONS,
     COUNTS,
+    INTERPOLATIONS,
     PARAMETERS,
     PUBLISHED,
     PUBLISHED_COUNTS,
@@ -20,6 +21,8 @@ from .vocabulary import (
 )
 
 Problems = Iterator[Diagnostic]
+
+CHANNELS = 3
 
 
 def block(block: Block, owner: Declaration) -> Problems:
@@ -105,18 +108,44 @@ def _row(line: Fix) -> Problems:
     elif key == "counting":
         if not (isinstance(value, Ref) and value.at is None and value.name in CONVENTIONS):
             yield _unknown_convention(value)
+    elif key == "interpolation":
+        if not (isinstance(value, Ref) and value.at is None and value.name in INTERPOLATIONS):
+            known = " or ".join(f"`{w}`" for w in INTERPOLATIONS)
+            yield error("unknown-word", f"`interpolation` is {known}", value.span)
+    elif key in ("mean", "std"):
+        yield from _of_channels(key, value)
     elif not isinstance(value, Number):
         yield error("not-a-number", f"`{key}` is a number as it was printed", value.span)
-    elif key == "image" and not value.is_integer_literal:
-        yield error("not-an-integer", "`image` is a side in pixels", value.span)
-    elif key == "size" and not value.is_integer_literal:
-        yield error("not-an-integer", "`size` is a number of bytes", value.span)
-    elif key == "image" and not 1 <= value.value <= IMAGE:
-        yield error("out-of-range", f"`image` goes from 1 to {IMAGE:,}", value.span)
+    elif key in _WHOLE and not value.is_integer_literal:
+        yield error("not-an-integer", f"`{key}` is {_WHOLE[key]}", value.span)
+    elif key in ("image", "resize") and not 1 <= value.value <= IMAGE:
+        yield error("out-of-range", f"`{key}` goes from 1 to {IMAGE:,}", value.span)
     elif value.unit == "F" and key != "flops":
         yield _unit_problem(key, value)
     elif value.unit == "%" and key in (*PUBLISHED_COUNTS, "size"):
         yield error("unit", f"`{key}` is a number, not a percentage", value.span)
+
+
+_WHOLE = {
+    "image": "a side in pixels",
+    "resize": "a side in pixels",
+    "size": "a number of bytes",
+}
+
+
+def _of_channels(key: str, value: Expr) -> Problems:
+    """A number for each channel, red first, or one for all; pixels are 0 to 1."""
+    numbers = value.items if isinstance(value, Listing) else (value,)
+    if len(numbers) not in (1, CHANNELS):
+        yield error(
+            "list", f"`{key}` is one number, or one for red, green and blue each", value.span
+        )
+    for number in numbers:
+        if not isinstance(number, Number) or number.unit:
+            yield error("not-a-number", f"`{key}` is made of plain numbers", number.span)
+        elif number.value > 1 or (key == "std" and number.value == 0):
+            least = "above 0 and at most 1" if key == "std" else "between 0 and 1"
+            yield error("out-of-range", f"`{key}` is {least}, as pixels are", number.span)
 
 
 def _is_url(text: str) -> bool:

@@ -10,7 +10,7 @@ from .diagnostics import Diagnostic, Label, Span, listed
 from .network import Network, Row
 from .resolve import Resolution
 from .syntax import read_literal
-from .tree import Block, Declaration, Expr, Fix, Number, Ref, String
+from .tree import Block, Declaration, Expr, Fix, Listing, Number, Ref, String
 from .values import Quantity
 from .vocabulary import CONVENTIONS, PUBLISHED_COUNTS, PUBLISHED_RESULTS
 
@@ -37,8 +37,9 @@ def published_rows(declaration: Declaration) -> tuple[Row, ...]:
 class Publication(NamedTuple):
     """A row, what its publisher calls the network, how it was trained, and where the weights are.
 
-    `weights` is a URL, `sha256` the digest of the file or its beginning, `size` its bytes; what is not
-    said is empty or 0.
+    `weights` is a URL, `sha256` the digest of the file or its beginning, `size` its bytes. `resize` is
+    the short side before the crop, by an `interpolation`; `mean` and `std` are of red, green and blue in
+    0..1. What is not said is empty or 0.
     """
 
     row: Row
@@ -48,6 +49,10 @@ class Publication(NamedTuple):
     sha256: str
     size: int
     licence: str
+    resize: int = 0
+    interpolation: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 def publications(declaration: Declaration) -> tuple[Publication, ...]:
@@ -63,19 +68,34 @@ def _publication(block: Block) -> Publication:
     said = {line.targets[0].name: line.value for line in block.lines if isinstance(line, Fix)}
     numbers = (*PUBLISHED_COUNTS, *PUBLISHED_RESULTS)
     printed = tuple((k, v.text) for k, v in said.items() if isinstance(v, Number) and k in numbers)
-    counting, side, size = (said.get(k) for k in ("counting", "image", "size"))
+    counting, interpolation = (said.get(k) for k in ("counting", "interpolation"))
+    side, size, resize = (_whole(said.get(k)) for k in ("image", "size", "resize"))
     row = Row(
         source=_text(said.get("source")),
         counting=CONVENTIONS[counting.name] if isinstance(counting, Ref) else "macs",
-        image=int(side.value) if isinstance(side, Number) else 0,
+        image=side,
         printed=printed,
         erratum=_text(said.get("erratum")),
     )
     name, recipe, weights, sha256, licence = (
         _text(said.get(k)) for k in ("name", "recipe", "weights", "sha256", "licence")
     )
-    bytes_ = int(size.value) if isinstance(size, Number) else 0
-    return Publication(row, name, recipe, weights, sha256, bytes_, licence)
+    return Publication(
+        row, name, recipe, weights, sha256, size, licence, resize,
+        interpolation.name if isinstance(interpolation, Ref) else "",
+        _channels(said.get("mean")), _channels(said.get("std")),
+    )  # fmt: skip
+
+
+def _whole(value: Expr | None) -> int:
+    return int(value.value) if isinstance(value, Number) else 0
+
+
+def _channels(value: Expr | None) -> tuple[float, ...]:
+    """One number for each of three channels; one that is said alone is that of all."""
+    items = value.items if isinstance(value, Listing) else () if value is None else (value,)
+    numbers = tuple(float(x.value) for x in items if isinstance(x, Number))
+    return numbers * 3 if len(numbers) == 1 else numbers
 
 
 def _text(value: Expr | None) -> str:

@@ -143,7 +143,11 @@ CONVENTIONS: dict[str, Literal["macs", "pycls", "fvcore", "mmcv", "torch2"]] = {
 PUBLISHED_TEXT = ("source", "name", "recipe", "weights", "sha256", "licence", "erratum")
 PUBLISHED_COUNTS = ("params", "flops", "acts")
 PUBLISHED_RESULTS = ("top1", "top5")
-PUBLISHED = (*PUBLISHED_TEXT, "counting", "image", "size", *PUBLISHED_COUNTS, *PUBLISHED_RESULTS)
+PUBLISHED_IMAGES = ("resize", "interpolation", "mean", "std")
+PUBLISHED = (
+    *PUBLISHED_TEXT, "counting", "image", "size", *PUBLISHED_IMAGES, *PUBLISHED_COUNTS, *PUBLISHED_RESULTS,
+)  # fmt: skip
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 MEASURED = (
     "latency",

@@ -91,6 +91,15 @@ def find(name: str) -> Entry:
     raise UnknownNetworkError(name, nearest_word(name, known_names))
 
 
+def published_as(sha256: str) -> tuple[Entry, Publication] | None:
+    """The network and the row of published weights, by the digest of their file in hexadecimal digits."""
+    for entry in entries():
+        for row in entry.rows:
+            if row.sha256 and sha256.startswith(row.sha256):
+                return entry, row
+    return None
+
+
 def _called(entry: Entry) -> Iterator[tuple[str, str]]:
     """Who calls a network what, in small letters."""
     yield "", entry.stem.lower()

@@ -64,9 +64,7 @@ def read(path: Path) -> Weights:
     ours, dialect, strange = _ours(state.tensors)
     bgr = "preprocess" not in meta and _is_bgr(state.wrapper, dialect, meta)
     if bgr:
-        notes.append(
-            f"{dialect} trains on images in the order blue, green, red: --channel-order bgr"
-        )
+        notes.append(f"{dialect} trains on images in the order blue, green, red, and gets them so")
     ema = None if state.ema is None else _ours(state.ema)[0]
     digest = hashlib.sha256(data).hexdigest()
     return Weights(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,18 +19,24 @@ def noise(height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (3, height, width), generator=generator, dtype=torch.uint8)
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("height", "width"), [(50, 50), (41, 77), (90, 33), (12, 10), (20, 20)])
-def test_resizing_is_pillows(height: int, width: int) -> None:
+def test_resizing_is_pillows(
+    height: int, width: int, interpolation: Literal["bilinear", "bicubic"]
+) -> None:
     pixels = noise(height, width)
-    found = WHOLE.fit(pixels, "x")
+    found = replace(WHOLE, interpolation=interpolation).fit(pixels, "x")
     short = min(height, width)
     size = (20, int(20 * width / short)) if height < width else (int(20 * height / short), 20)
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    resized = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    resized = image.resize((size[1], size[0]), Image.Resampling[interpolation.upper()])
     top, left = round((size[0] - 20) / 2), round((size[1] - 20) / 2)
     expected = np.asarray(resized)[top : top + 20, left : left + 20].astype(int)
     assert found.shape == (3, 20, 20)
-    assert np.abs(found.permute(1, 2, 0).numpy().astype(int) - expected).max() <= 1
+    assert (
+        np.abs(found.permute(1, 2, 0).numpy().astype(int) - expected).max()
+        <= {"bilinear": 1, "bicubic": 4}[interpolation]
+    )
 
 
 def test_the_middle_is_taken() -> None:
@@ -84,6 +92,7 @@ def test_there_and_back() -> None:
         '{"std": [1, 1, Infinity]}',
         '{"channel_order": "gbr"}',
         '{"channel_order": ["rgb"]}',
+        '{"interpolation": "nearest"}',
         "[" * 100_000,
     ],
 )

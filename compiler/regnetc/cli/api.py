@@ -128,7 +128,7 @@ def loaded(
         if classes is not None:
             read = _with_classes(net, read, classes)
         files.put(net, code.network, read)
-    prepare = _prepare(opened, read)
+    prepare = _prepare(opened, read, row)
     net = net.to(where)
     if prepare is not None:
         _PREPARED[net] = prepare
@@ -155,15 +155,12 @@ def _with_classes(net: nn.Module, read: Weights, classes: int) -> Weights:
     return replace(read, tensors=kept | {k: state[k] for k in _HEAD if k in state})
 
 
-def _prepare(opened: Opened, read: Weights | None) -> Preprocess | None:
-    """How the weights' images were prepared; colours in their order where the file tells."""
+def _prepare(opened: Opened, read: Weights | None, row: Publication | None) -> Preprocess | None:
+    """How the weights' images were prepared."""
     if opened.generated.network is None:
         return None
     given = dict.fromkeys(("resize", "crop", "channel_order", "mean", "std"))
-    bgr = read is not None and read.bgr and opened.generated.network.channels == 3
-    return preprocessing.chosen(
-        opened.generated.network, read, {**given, "channel_order": "bgr" if bgr else None}
-    )
+    return preprocessing.chosen(opened.generated.network, read, given, row)
 
 
 def _unprepared() -> Preprocess:

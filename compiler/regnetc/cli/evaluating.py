@@ -110,7 +110,7 @@ def _look(
 
     path, run = opening.weights_file(given["weights"])
     loaded = modules.load_weights(net, network, path)
-    prepare = preprocessing.chosen(network, loaded, given)
+    prepare = preprocessing.chosen(network, loaded, given, given.get("published"))
     data = sources.open_data(
         given["data"], channels=network.channels, side=prepare.crop, classes=network.classes
     )

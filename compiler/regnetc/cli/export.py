@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os.path
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from regnetc_runtime.problems import Problem
 
 from ..diagnostics import printable
 from ..network import Network
-from . import api, console
+from . import api, console, preprocessing
 from .opening import FOLDER_WEIGHTS
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def _in_rgb(loaded: Loaded) -> tuple[dict[str, Tensor], Preprocess, list[str]]:
     if prepare.channel_order != "bgr":
         return state, prepare, []
     state[_STEM] = state[_STEM].flip(1).contiguous()
-    turned = replace(prepare, channel_order="rgb", mean=prepare.mean[::-1], std=prepare.std[::-1])
+    turned = preprocessing.turned(prepare)
     return (
         state,
         turned,
@@ -135,7 +134,7 @@ def _processor(prepare: Preprocess) -> dict[str, Any]:
     return {
         "crop_size": {"height": prepare.crop, "width": prepare.crop}, "do_center_crop": True, "do_convert_rgb": True,
         "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": list(prepare.mean),
-        "image_processor_type": "BitImageProcessor", "image_std": list(prepare.std), "resample": 2,
+        "image_processor_type": "BitImageProcessor", "image_std": list(prepare.std), "resample": 3 if prepare.interpolation == "bicubic" else 2,
         "rescale_factor": 1 / 255, "size": {"shortest_edge": prepare.resize},
     }  # fmt: skip
 

@@ -59,10 +59,10 @@ def command(target: str, images: tuple[Path, ...], **given: Any) -> None:
     from regnetc_runtime.evaluation import predict
 
     where = device.pick(given["device"])
-    path, _ = opening.located(given["weights"], opened)
+    path, row = opening.located(given["weights"], opened)
     net = modules.build(generated)
     loaded = modules.load_weights(net, network, opening.weights_file(path)[0])
-    prepare = preprocessing.chosen(network, loaded, given)
+    prepare = preprocessing.chosen(network, loaded, given, row)
     names = _names(given["class_names"]) if given["class_names"] is not None else None
     found = predict.predict(net, list(images), prepare, where, top=given["top"], class_names=names)
     bad, said = 0, []

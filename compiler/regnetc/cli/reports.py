@@ -94,7 +94,7 @@ def show(out: Any, result: Found) -> None:
 def described(p: Preprocess) -> str:
     """How an image becomes input, in one line."""
     numbers = (" ".join(f"{n:g}" for n in row) for row in (p.mean, p.std))
-    shape = f"short side to {p.resize} (bilinear, antialiased), centre {p.crop} x {p.crop}"
+    shape = f"short side to {p.resize} ({p.interpolation}, antialiased), centre {p.crop} x {p.crop}"
     colours = p.channel_order if p.channels == 3 else "grey"
     return f"{shape}, {colours} / 255, minus {next(numbers)}, over {next(numbers)}"
 

@@ -154,7 +154,7 @@ def command(target: str, evaluating: bool, training: bool, **given: Any) -> None
             f"`{printable(target)}` was changed since regnetc wrote it and runs by --trust"
         )
     if given["weights"] is not None:
-        given["weights"] = opening.located(given["weights"], opened)[0]
+        given["weights"], given["published"] = opening.located(given["weights"], opened)
     if training:
         from . import training as verb
 

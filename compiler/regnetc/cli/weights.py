@@ -12,9 +12,10 @@ from regnetc_runtime.dialects import NAMES
 from regnetc_runtime.problems import Problem, require, some
 
 from ..diagnostics import printable
-from . import console, opening
+from . import console, opening, preprocessing
 from .fetch import fetch
 from .outputs import may_write
+from .reports import described
 
 if TYPE_CHECKING:
     from regnetc_runtime.weights import Weights
@@ -125,6 +126,7 @@ def _model_name(lifted: Lifted, file: Path) -> str:
 
 def _facts(file: Path, loaded: Weights, lifted: Lifted) -> dict[str, Any]:
     n = lifted.network
+    prepare = preprocessing.known(n, loaded)
     kinds = sorted({str(t.dtype).removeprefix("torch.") for t in loaded.tensors.values()})
     return {
         "file": printable(str(file), 4_000), "sha256": loaded.digest, "dialect": loaded.dialect,
@@ -132,10 +134,27 @@ def _facts(file: Path, loaded: Weights, lifted: Lifted) -> dict[str, Any]:
         "names": [name for e in lifted.entries for name in e.names],
         "params": n.counts.params, "flops": n.counts.pycls, "classes": n.classes, "channels": n.channels,
         "channel_order": _order(loaded), "dtypes": kinds, "ema": loaded.ema is not None,
+        "published": _publisher(loaded), "images": None if prepare is None else described(prepare),
         "extra": [printable(x, 100) for x in loaded.extra], "unread": [printable(x, 100) for x in loaded.unread],
         "strange": [printable(x, 100) for x in loaded.strange],
         "notes": [*lifted.notes, *loaded.notes],
     }  # fmt: skip
+
+
+def _publisher(loaded: Weights) -> dict[str, str] | None:
+    """Whose file it is, by its digest."""
+    from .. import zoo
+
+    found = zoo.published_as(loaded.digest)
+    if found is None:
+        return None
+    _, row = found
+    return {
+        "source": row.row.source,
+        "name": row.name,
+        "recipe": row.recipe,
+        "licence": row.licence,
+    }
 
 
 def _order(loaded: Weights) -> str:
@@ -156,6 +175,14 @@ def _print(said: Mapping[str, Any], text: str) -> None:
         f"{which}; {said['params']:,} params, {said['flops']:,} flops (pycls), {said['classes']:,} classes"
     )
     out.print(f"{', '.join(said['dtypes'])}; channel order {said['channel_order']}")
+    if said["published"]:
+        row = {k: printable(v, 100) for k, v in said["published"].items()}
+        licence = f", licence {row['licence']}" if row["licence"] else ""
+        out.print(
+            f"published by {row['source']} as {row['name']} {row['recipe']}".rstrip() + licence
+        )
+    if said["images"]:
+        out.print(f"images: {said['images']}")
     if said["ema"]:
         out.print("an average of the weights (EMA) lies beside them: --ema converts it")
     if said["extra"]:
@@ -304,7 +331,10 @@ def _write(
     order = _order(loaded)
     if flipped:
         order = {"bgr": "rgb", "rgb": "bgr"}.get(order, "unknown")
-    meta = {k: v for k, v in loaded.meta.items() if k == "preprocess" and not flipped}
+    prepare = preprocessing.known(lifted.network, loaded)
+    meta = {}
+    if prepare is not None:
+        meta["preprocess"] = (preprocessing.turned(prepare) if flipped else prepare).to_json()
     meta |= {
         "format": "pt",
         "dialect": dialect,

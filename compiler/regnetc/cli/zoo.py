@@ -153,7 +153,8 @@ def _data(e: Entry) -> dict[str, Any]:
         "published": [
             {"source": r.row.source, "name": r.name, "recipe": r.recipe, "image": r.row.image or n.image,
              "counting": r.row.counting, **dict(r.row.printed), "weights": r.weights, "sha256": r.sha256,
-             "size": r.size, "licence": r.licence, "erratum": r.row.erratum}
+             "size": r.size, "licence": r.licence, "erratum": r.row.erratum, "resize": r.resize or None,
+             "interpolation": r.interpolation or None, "mean": r.mean or None, "std": r.std or None}
             for r in e.rows
         ],
     }  # fmt: skip
