@@ -56,8 +56,8 @@ class Preprocess:
         """Resize and crop one image: uint8, channels x H x W, to uint8, channels x crop x crop.
 
         With antialiasing, computed by torch in uint8: within 1 of 255 of Pillow (4 where bicubic noise
-        overshoots), and what torchvision's Resize does to a uint8 tensor on a CPU. Raises `bad-image` for one so long and
-        thin that it would grow out of bounds.
+        overshoots), and what torchvision's Resize does to a uint8 tensor on a CPU. Raises `bad-image`
+        for one so long and thin that it would grow out of bounds.
         """
         height, width = pixels.shape[-2:]
         short, long = min(height, width), max(height, width)
