@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_cli import regnetc
 
 BLOCK = re.compile(r"<!-- tour(?:: (?P<what>[\w.]+))? -->\n```\w*\n(?P<text>.*?)```", re.DOTALL)
 
@@ -35,42 +36,32 @@ def test_no_section_is_left_out(root: Path) -> None:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_tour(title: str, root: Path, tmp_path: Path) -> None:
+def test_the_tour(title: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("spec", "generated"):
         shutil.copytree(root / folder, tmp_path / folder)
-    tools = Path(sys.executable).parent
-    environment = {
-        **os.environ,
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-    }
-    outputs = []
+    monkeypatch.chdir(tmp_path)
+    shown = ""
     for match in BLOCK.finditer(sections(root)[title]):
         what, text = match["what"], match["text"]
         if what is None:
-            lines = text.splitlines()
-            commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+            commands = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
             assert commands
+            for command in commands:
+                program, *words = shlex.split(command)
+                assert program == "regnetc"
+                ran = regnetc(*words)
+                assert ran.code == (1 if words[0] == "diff" else 0), (command, ran)
+                shown += ran.out
         elif what == "python":
-            commands = [["python", "-c", text]]
-        else:
-            (tmp_path / what).write_text(text, "utf-8")
-            continue
-        for command in commands:
             done = subprocess.run(
-                command,
-                shell=isinstance(command, str),
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
+                [sys.executable, "-c", text], capture_output=True, text=True, check=False
             )
-            differs = isinstance(command, str) and command.startswith("regnetc diff")
-            assert done.returncode == (1 if differs else 0), (command, done.stdout, done.stderr)
-            outputs.append(done.stdout)
+            assert done.returncode == 0, (text, done.stderr)
+            shown += done.stdout
+        else:
+            Path(what).write_text(text, "utf-8")
     for part in SECTIONS[title]:
-        assert part in "".join(outputs)
+        assert part in shown
 
 
 def test_the_readme_names_targets_and_files_that_are_there(root: Path) -> None:

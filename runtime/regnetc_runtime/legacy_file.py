@@ -11,9 +11,10 @@ import io
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from .limits import CHECKPOINT_PICKLE_BYTES
+from .limits import CHECKPOINT_OPERATIONS, CHECKPOINT_PICKLE_BYTES
 
 MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The number that torch.save begins such a file with, pickled."""
@@ -89,13 +90,15 @@ PUTS, GETS = ("BINPUT", "LONG_BINPUT"), ("BINGET", "LONG_BINGET")
 def _operations(data: bytes, at: int) -> tuple[list[Operation], int]:
     """The operations of the pickle that begins there, and its length in bytes."""
     stream = io.BytesIO(data[at : at + CHECKPOINT_PICKLE_BYTES])
-    found: list[Operation] = []
     try:
-        found = [(op.name, arg) for op, arg, _ in pickletools.genops(stream)]
+        operations = pickletools.genops(stream)
+        found = [(op.name, arg) for op, arg, _ in islice(operations, CHECKPOINT_OPERATIONS + 1)]
     except Exception as e:  # whatever a parser says of bytes that are no pickle
         if stream.tell() >= CHECKPOINT_PICKLE_BYTES:
             raise DamagedError(f"its pickle has more than {CHECKPOINT_PICKLE_BYTES:,} bytes") from e
         raise DamagedError("its pickle is damaged") from e
+    if len(found) > CHECKPOINT_OPERATIONS:
+        raise DamagedError(f"its pickle has more than {CHECKPOINT_OPERATIONS:,} operations")
     return found, stream.tell()
 
 
