@@ -166,6 +166,10 @@ def test_show_json_is_what_the_runtime_reads() -> None:
     ran = regnetc("show", "smoke", "--json")
     assert Recipe.from_json(ran.json).digest == find("smoke").digest
     assert json.loads(regnetc("show", "--after", "ir", "smoke").out) == ran.json
+    changed = regnetc("show", "smoke", "--json", "--set", "epochs=3", "--set", "optimizer.lr=0.07")
+    assert {k for k, v in changed.json.items() if v != ran.json[k]} == {"epochs", "optimizer"}
+    assert "error[unknown" in regnetc("show", "smoke", "--set", "epoch=3").err
+    assert "error[no-recipe]" in regnetc("show", "x400mf", "--set", "epochs=3").err
     assert regnetc("show", "--after", "parse", "smoke").json["kind"] == "recipe"
     assert "default epochs = 1" in regnetc("show", "--after", "scope", "smoke").out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -33,8 +34,17 @@ from .targets import find
     type=click.IntRange(1, 8192),
     help="Count at this image size instead of the network's own.",
 )
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Show the recipe with a line of it changed, as `run --set` changes it; as often as needed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def command(target: str, after: str, image: int | None, as_json: bool) -> None:
+def command(
+    target: str, after: str, image: int | None, overrides: tuple[str, ...], as_json: bool
+) -> None:
     """Show a network (a spec's model, an IR file, a generated module, one of the zoo) or a recipe.
 
     \b
@@ -42,9 +52,17 @@ def command(target: str, after: str, image: int | None, as_json: bool) -> None:
     regnetc show --after scope spec/families.regnet:RegNetX
     regnetc show --json generated/x400mf.py
     regnetc show regnet_y_16gf
-    regnetc show spec/recipes.regnet:paper100
+    regnetc show paper100 --set epochs=50
     """
     found = find(target)
+    if overrides:
+        if found.recipe is None:
+            raise Problem(
+                "no-recipe", f"`{printable(target)}` is no recipe, so --set changes nothing"
+            )
+        from ..recipes.finding import find as find_recipe
+
+        found = replace(found, recipe=find_recipe(target, overrides))
     if found.recipe is not None and after in ("resolve", "ir"):
         if image is not None:
             raise Problem("no-network", "nothing is counted in a recipe", help="leave out --image")
