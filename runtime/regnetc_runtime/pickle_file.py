@@ -20,8 +20,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import legacy_file
-from .limits import CHECKPOINT_ENTRIES, CHECKPOINT_NAME_CHARACTERS, CHECKPOINT_PICKLE_BYTES
+from . import legacy_file, pickle_program
+from .limits import (
+    CHECKPOINT_DIMENSIONS,
+    CHECKPOINT_ENTRIES,
+    CHECKPOINT_NAME_CHARACTERS,
+    CHECKPOINT_PICKLE_BYTES,
+)
+from .pickle_program import DamagedError, UnsafeError
 from .problems import Problem, printable
 
 WRAPPERS = ("model_state", "state_dict", "model")  # pycls, most others, timm and torchvision
@@ -64,9 +70,11 @@ MAPPINGS = {
 }  # fmt: skip
 """Dictionaries, whose entries a pickle sets."""
 VALUES = {
-    "argparse.Namespace", "builtins.dict", "builtins.float", "builtins.int", "builtins.list", "builtins.range",
-    "builtins.slice", "builtins.str", "builtins.tuple",
-    "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "types.SimpleNamespace",
+    "argparse.Namespace", "builtins.Ellipsis", "builtins.bool", "builtins.dict", "builtins.float",
+    "builtins.frozenset", "builtins.int", "builtins.list", "builtins.range", "builtins.slice", "builtins.str",
+    "builtins.tuple", "builtins.type", "collections.deque", "decimal.Decimal",
+    "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePath",
+    "pathlib.PurePosixPath", "types.SimpleNamespace", "typing.Any", "uuid.UUID",
 }  # fmt: skip
 LIBRARIES = {
     "classy_vision", "datetime", "fvcore", "mmcls", "mmcv", "mmengine", "mmpretrain", "numpy", "omegaconf", "pycls",
@@ -83,10 +91,15 @@ def looks_like(data: bytes) -> bool:
 def parse(data: bytes, name: str) -> State:
     """The tensors, out of their wrapper if they have one. Raises `bad-weights`, `unsafe-weights`."""
     try:
-        asked = legacy_file.names(data) if legacy_file.looks_like(data) else _names(data, name)
-    except legacy_file.DamagedError as e:
+        if legacy_file.looks_like(data):
+            asked = legacy_file.program(data, _is_inert).names
+        else:
+            asked = pickle_program.run(_pickled(data, name), inert=_is_inert).names
+    except DamagedError as e:
         raise _bad(name, str(e)) from e
-    inert = sorted(n for n in asked if n in MAPPINGS | VALUES or n.partition(".")[0] in LIBRARIES)
+    except UnsafeError as e:
+        raise _unsafe(name, str(e)) from e
+    inert = sorted(filter(_is_inert, asked))
     stands: list[Any] = [(InertMapping if n in MAPPINGS else Inert, n) for n in inert]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stands):
@@ -105,16 +118,25 @@ def _refusal(e: pickle.UnpicklingError, name: str) -> Problem:
     named = re.search(r"GLOBAL (\S+)", str(e.__context__))
     if named is None:
         return _bad(name, "its pickle is damaged")
+    return _unsafe(name, named[1])
+
+
+def _unsafe(name: str, what: str) -> Problem:
     return Problem(
         "unsafe-weights",
         f"{printable(name)} holds more than tensors, so it is not loaded",
-        details=(f"it asks for {printable(named[1])}",),
+        details=(f"it asks for {printable(what)}",),
         help="where you trust the file, save the state_dict alone, as safetensors",
     )
 
 
-def _names(data: bytes, name: str) -> set[str]:
-    """Check the archive; the globals that its pickle asks for.
+def _is_inert(name: str) -> bool:
+    """Whether something inert stands in for what has this name."""
+    return name in MAPPINGS | VALUES or name.partition(".")[0] in LIBRARIES
+
+
+def _pickled(data: bytes, name: str) -> bytes:
+    """Check the archive; its pickle.
 
     torch checks no CRC, and would inflate or follow whatever the archive says: look first.
     """
@@ -139,7 +161,7 @@ def _names(data: bytes, name: str) -> set[str]:
         raise _bad(name, f"its archive is damaged ({printable(e)})") from e
     if damaged is not None:
         raise _bad(name, f"its entry {printable(damaged)} is damaged")
-    return legacy_file.globals_in(legacy_file.operations(pickled))
+    return pickled
 
 
 def _check_names(entries: list[zipfile.ZipInfo], name: str) -> None:
@@ -162,13 +184,22 @@ def _unwrap(content: object, name: str) -> State:
         return State(
             _tensors({**classy["trunk"], **heads}, name), ".".join((*_CLASSY, "trunk")), extra
         )
-    wrapper = next((w for w in WRAPPERS if isinstance(content.get(w), Mapping)), "")
+    wrapper = next((w for w in WRAPPERS if isinstance(content.get(w), Mapping)), _only(content))
     if not wrapper:
         return State(_tensors(content, name))
     averaged = next((w for w in AVERAGES if isinstance(content.get(w), Mapping)), None)
     ema = None if averaged is None or not content[averaged] else _tensors(content[averaged], name)
     extra = tuple(str(k) for k in content if k not in (wrapper, averaged))
     return State(_tensors(content[wrapper], name), wrapper, extra, ema)
+
+
+def _only(content: Mapping[Any, object]) -> str:
+    """The one entry that holds tensors, where none lie beside it."""
+    holding = [
+        str(k) for k, v in content.items()
+        if isinstance(v, Tensor) or (isinstance(v, Mapping) and any(isinstance(t, Tensor) for t in v.values()))
+    ]  # fmt: skip
+    return holding[0] if len(holding) == 1 and isinstance(content.get(holding[0]), Mapping) else ""
 
 
 _CLASSY = ("classy_state_dict", "base_model", "model")
@@ -180,42 +211,58 @@ def _inside(content: object, *keys: str) -> object:
     return content
 
 
-def _innermost(found: object) -> Iterator[tuple[str, object]]:
+def _innermost(found: object, depth: int = 4) -> Iterator[tuple[str, object]]:
     """The entries of a state dict within others: ClassyVision keeps one for each head of each fork."""
-    for key, value in found.items() if isinstance(found, Mapping) else ():
+    for key, value in found.items() if isinstance(found, Mapping) and depth else ():
         if isinstance(value, Mapping):
-            yield from _innermost(value)
+            yield from _innermost(value, depth - 1)
         else:
             yield str(key), value
 
 
+PREFIXES = (
+    "module.",
+    "_orig_mod.",
+    "model.",
+)  # DistributedDataParallel's, torch.compile's, Lightning's
+COUNTER = "n_averaged"  # of torch's AveragedModel, beside the average
+
+
 def _tensors(content: Mapping[Any, object], name: str) -> dict[str, Tensor]:
-    """Names and tensors, with the prefix of DistributedDataParallel taken off."""
+    """Names and tensors, with what wraps a network taken off their names."""
     tensors: dict[str, Tensor] = {}
     for key, value in content.items():
-        if not (
-            isinstance(key, str)
-            and isinstance(value, Tensor)
-            and len(key) <= CHECKPOINT_NAME_CHARACTERS
-            and _plain(value)
-        ):
+        found = (
+            _plain(value)
+            if isinstance(key, str) and len(key) <= CHECKPOINT_NAME_CHARACTERS
+            else None
+        )
+        if found is None:
             what = printable(key, 100)
             raise _bad(name, f"its entry {what} is no plain tensor of floats or integers")
-        tensors[key] = value
-    if tensors and all(k.startswith("module.") for k in tensors):
-        return {k.removeprefix("module."): t for k, t in tensors.items()}
+        tensors[key] = found
+    if all(k == COUNTER or k.startswith(PREFIXES[0]) for k in tensors):
+        tensors.pop(COUNTER, None)
+    for prefix in PREFIXES * 2:
+        if tensors and all(k.startswith(prefix) for k in tensors):
+            tensors = {k.removeprefix(prefix): t for k, t in tensors.items()}
     return tensors
 
 
-def _plain(value: object) -> bool:
-    """A dense tensor of real numbers, in one of the layouts that networks have."""
+def _plain(value: object) -> Tensor | None:
+    """A dense tensor of real numbers in one of the layouts that networks have, made so where it has another."""
     if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_quantized:
-        return False
+        return None
     if value.is_complex() or value.dtype is torch.bool or value.device.type != "cpu":
-        return False
-    return value.is_contiguous() or (
+        return None
+    if value.ndim > CHECKPOINT_DIMENSIONS:
+        return None
+    if value.is_contiguous() or (
         value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
-    )
+    ):
+        return value
+    held = value.untyped_storage().nbytes()
+    return value.contiguous() if value.numel() * value.element_size() <= held else None
 
 
 def _bad(name: str, why: str, help: str = "fetch or write the file again") -> Problem:

@@ -116,6 +116,28 @@ def test_lies_are_refused_before_torch_sees_them(data: bytes, why: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
 
 
+def test_a_tuple_out_of_memory_is_the_one_that_torch_takes() -> None:
+    """A checker that reads what was pushed last would see another storage than torch."""
+    asked = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0%sX\3\0\0\0cpuM%sNt"
+    large, small = asked % (b"1", b"\xa0\x0f"), asked % (b"0", b"\1\0")
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n("
+    rest = b"K\0M\xa0\x0f\x85K\1\x85\x89ccollections\nOrderedDict\n)RtR"
+    body = b"\x80\2}X\1\0\0\0w" + rebuild + large + b"q\5" + small[:-1] + b"h\5Q" + rest + b"s."
+    out = io.BytesIO()
+    heads: list[object] = [
+        torch.serialization.MAGIC_NUMBER,
+        torch.serialization.PROTOCOL_VERSION,
+        {},
+    ]
+    for head in heads:
+        pickle.dump(head, out, 2)
+    out.write(body)
+    pickle.dump(["0"], out, 2)
+    out.write((1).to_bytes(8, "little") + bytes(4))
+    with pytest.raises(Problem):
+        pickle_file.parse(out.getvalue(), "x.pth")
+
+
 def test_a_file_cut_short_anywhere_is_refused() -> None:
     data = saved(STATE)
     for end in range(len(legacy_file.MAGIC), len(data), 7):

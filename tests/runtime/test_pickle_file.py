@@ -74,6 +74,95 @@ def test_wrappers(content: object, new: bool) -> None:
     assert all(torch.equal(found[k], t) for k, t in STATE.items())
 
 
+class Calls:
+    """Pickled, it calls something."""
+
+    def __init__(self, called: Any, *arguments: Any) -> None:
+        self.made = called, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.made
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"w": Calls(torch.Tensor, 1 << 20)},
+        {"w": Calls(torch.FloatTensor, 1000)},
+        {"w": torch.ones(1), "x": Calls(bytearray, 1 << 33)},
+        {"w": torch.ones(1), "x": Calls(torch.UntypedStorage, 1 << 33)},
+    ],
+)
+def test_nothing_is_made_that_the_file_does_not_hold(content: object, new: bool) -> None:
+    """torch takes these calls for safe, and they make memory of any size, or show what lay in it."""
+    with pytest.raises(Problem) as e:
+        pickle_file.parse(saved(content, _use_new_zipfile_serialization=new), "x.pth")
+    assert e.value.name == "unsafe-weights"
+
+
+def with_key(made: bytes) -> bytes:
+    """A pickle of a dictionary, or of a set, with a tuple of tuples sixty deep in it."""
+    deep = b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))
+    return b"\x80\2" + made.replace(b"DEEP", deep) + b"."
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (b"}DEEPK\1s", "tuples for keys"),
+        (b"}(DEEPK\1u", "tuples for keys"),
+        (b"c__builtin__\nset\n](DEEPe\x85R", "tuples in a set"),
+        (b"c__builtin__\nset\n]DEEPa\x85R", "tuples in a set"),
+        (b"c__builtin__\nset\nDEEP\x85R", "tuples in a set"),
+        (b"ccollections\nCounter\n](DEEPe\x85R", "tuples in a set"),
+    ],
+)
+def test_what_would_take_for_ever_is_not_begun(made: bytes, why: str) -> None:
+    data = rewritten(saved(STATE), {"data.pkl": with_key(made)})
+    with pytest.raises(Problem, match=why):
+        pickle_file.parse(data, "x.pth")
+
+
+def test_what_was_made_is_not_called() -> None:
+    data = rewritten(saved(STATE), {"data.pkl": b"\x80\2c__builtin__\nset\n]\x85R)R."})
+    with pytest.raises(Problem, match="more than tensors"):
+        pickle_file.parse(data, "x.pth")
+
+
+def test_what_holds_itself() -> None:
+    heads: dict[str, Any] = {"clf.weight": torch.ones(2, 3)}
+    heads["again"] = heads
+    model = {"trunk": {"w": torch.ones(1)}, "heads": heads}
+    found = pickle_file.parse(saved({"classy_state_dict": {"base_model": {"model": model}}}), "x")
+    assert "w" in found.tensors
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_wraps_a_network_or_lies_around_it(new: bool) -> None:
+    averaged = {"n_averaged": torch.tensor(7), **{f"module.{k}": t for k, t in STATE.items()}}
+    for content in (
+        {"net": STATE, "epoch": 1},
+        {f"_orig_mod.{k}": t for k, t in STATE.items()},
+        {f"module._orig_mod.{k}": t for k, t in STATE.items()},
+        {
+            "state_dict": {f"model.{k}": t for k, t in STATE.items()},
+            "pytorch-lightning_version": "2",
+        },
+        averaged,
+    ):
+        found = pickle_file.parse(saved(content, _use_new_zipfile_serialization=new), "x").tensors
+        assert found.keys() == STATE.keys()
+    found = pickle_file.parse(saved({"model": STATE, "model_ema": averaged}), "x").ema or {}
+    assert found.keys() == STATE.keys()
+
+
+def test_tensors_laid_out_otherwise() -> None:
+    square = torch.arange(12.0).view(3, 4)
+    for tensor in (square.t(), square[:, ::2], square[1:].t()):
+        assert torch.equal(pickle_file.parse(saved({"w": tensor}), "x").tensors["w"], tensor)
+
+
 def test_weights_saved_as_channels_last() -> None:
     weight = torch.rand(4, 3, 2, 2).to(memory_format=torch.channels_last)
     assert torch.equal(pickle_file.parse(saved({"w": weight}), "x").tensors["w"], weight)
@@ -211,6 +300,8 @@ def claiming_more_numbers_than_there_are() -> bytes:
         (saved({"w": torch.ones(3) > 0}), "no plain tensor"),
         (saved({"w": torch.zeros(1).expand(1 << 40)}), "no plain tensor"),
         (saved({"w": torch.zeros(3, device="meta")}), "no plain tensor"),
+        (saved({"w": torch.zeros([1] * 70)}), "no plain tensor"),
+        (saved(STATE, pickle_protocol=4), "by protocol 4"),
     ],
 )
 def test_what_is_refused(data: bytes, why: str) -> None:
