@@ -309,6 +309,16 @@ def test_run_takes_whatever_is_one_network(here: Path, root: Path) -> None:
     assert member.read_bytes() == opening.open_network("pop#1").generated.code
 
 
+def test_folders_do_not_hide_what_has_a_name(here: Path) -> None:
+    """Whoever has cloned timm has a folder of that name."""
+    for name in ("timm", "torchvision", "x400mf", "regnet_x_400mf"):
+        Path(name).mkdir()
+    for name in ("timm:regnetx_004", "x400mf", "torchvision:regnet_x_400mf", "regnet_x_400mf"):
+        assert regnetc("show", name).code == 0
+        assert isinstance(package.load(name), nn.Module)
+    assert "error[which-source]" in regnetc("predict", "regnet_x_400mf", "red.png", "--weights", "torchvision").err  # fmt: skip
+
+
 def test_a_training_of_what_has_a_name(here: Path) -> None:
     ran = regnetc("run", "digits", "--train", "--data", "digits", "--set", "epochs=1")
     assert ran.code == 0, ran.err

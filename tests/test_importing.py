@@ -204,6 +204,13 @@ def test_configs_of_mmpretrain_that_build_on_others(here: Path) -> None:
         "regnet/broken.py": "_base_ = ['./bad.py']",
         "regnet/bad.py": "model = dict(",
         "regnet/alone.py": "_base_ = ['mmpretrain::regnet/x.py', 'missing.py']",
+        "regnet/twice.py": "_base_ = ['x400.py', 'x1600.py']",
+        "regnet/nothing.py": "_base_ = 'x400.py'\nmodel = dict(backbone=dict(arch=None, _delete_=True))",
+        "regnet/typed.py": "_base_: str = 'x400.py'\nmodel: dict = dict(head=dict(num_classes=9))",
+        "regnet/item.py": "_base_ = 'x400.py'\nmodel['head']['num_classes'] = 3",
+        "regnet/maybe.py": "_base_ = 'x400.py'\nif True:\n    model = dict(head=dict(num_classes=3))",
+        "regnet/gone.py": "model = dict(backbone=dict(type='RegNet', arch='regnetx_400mf'))\ndel model",
+        "regnet/new.py": "from mmengine.config import read_base\nwith read_base():\n    from .x400 import *",
     }  # fmt: skip
     for name, text in files.items():
         (here / name).parent.mkdir(parents=True, exist_ok=True)
@@ -219,6 +226,11 @@ def test_configs_of_mmpretrain_that_build_on_others(here: Path) -> None:
     assert "in a circle" in refused("regnet/circle.py").err
     assert "`_base_` ./bad.py: " in refused("regnet/broken.py").err
     assert "has to lie where it says" in refused("regnet/alone.py").err
+    assert "which mmengine refuses" in refused("regnet/twice.py").err
+    assert "no `backbone` with an `arch`" in refused("regnet/nothing.py").err
+    assert imported("regnet/typed.py")[0].classes == 9
+    for name in ("item", "maybe", "gone", "new"):  # only running them would tell what they say
+        assert "is not run, and may change the network" in refused(f"regnet/{name}.py").err, name
 
 
 @pytest.mark.parametrize("name", FACTS["timm"])

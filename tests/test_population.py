@@ -838,7 +838,7 @@ def test_an_address_of_no_member(verb: str, number: str, pop: Path) -> None:
 def test_an_address_of_no_population(here: Path) -> None:
     (here / "empty").mkdir()
     for name in ("empty#0", "missing#0", "#0", "#"):
-        is_said(regnetc("show", name), "unknown-network")
+        is_said(regnetc("show", name), "unknown-network", "bad-population")
 
 
 def test_a_file_whose_name_holds_a_mark_is_a_file(here: Path) -> None:

@@ -266,3 +266,66 @@ def test_weights_that_are_no_floats_are_refused(here: Path) -> None:
         assert "error[wrong-dtype]" in ran.err
         assert "s2.b1.f.b.weight" in ran.err
     assert not (here / "out.safetensors").exists()
+
+
+def test_an_average_of_something_else(here: Path) -> None:
+    """It never stands in the way of the weights, and is not written for theirs."""
+    ours, average = state("x200mf", "timm"), state("x200mf", "timm", seed=1)
+    stem, block = "stem.conv.weight", "s1.b1.conv1.conv.weight"
+    for wrong in (
+        {k: t for k, t in average.items() if k != block},
+        {k: t for k, t in average.items() if "head" not in k},
+        {**average, stem: torch.zeros(3)},
+        {"foo": torch.zeros(3)},
+        {**average, block: average[block].to(torch.int32)},
+    ):
+        torch.save({"state_dict": ours, "state_dict_ema": wrong}, "net.pth")
+        assert regnetc("weights", "inspect", "net.pth").code == 0
+        plain = [
+            "weights",
+            "convert",
+            "net.pth",
+            "--to",
+            "pycls",
+            "-o",
+            "out.safetensors",
+            "--force",
+        ]
+        assert regnetc(*plain).code == 0
+        for more in (["--ema"], ["--ema", "--flip-channels"]):
+            ran = regnetc(*plain, *more)
+            assert ran.code == 1
+            assert "error[wrong-average]" in ran.err or "error[wrong-dtype]" in ran.err
+
+
+def test_what_was_renamed_and_what_has_no_colours(here: Path) -> None:
+    torch.save(state("x200mf", "timm"), "net.pth")
+    renamed = {
+        to: regnetc("weights", "convert", "net.pth", "--to", to, "-o", f"{to}.safetensors", "--json").json["renamed"]
+        for to in ("timm", "pycls")
+    }  # fmt: skip
+    assert renamed["timm"] == 0
+    assert renamed["pycls"] > 200
+    grey = state("x200mf", "timm") | {"stem.conv.weight": torch.zeros(32, 1, 3, 3)}
+    torch.save(grey, "grey.pth")
+    ran = regnetc("weights", "convert", "grey.pth", "--to", "pycls", "--flip-channels")
+    assert (ran.code, "error[no-colours]" in ran.err) == (1, True)
+
+
+def test_what_a_file_says_of_its_images_is_held_against_its_network(here: Path) -> None:
+    ours = state("x200mf", "pycls", classes=1000)
+    for said, why in {
+        '{"channels": 1, "mean": [0], "std": [1]}': "prepares images of 1 channels",
+        "[3]": "it is a mapping",
+        '{"foo": 3}': "it is a mapping",
+        '{"mean": ["a", "b", "c"]}': "its values are",
+        "{": "no JSON",
+    }.items():
+        data = safetensors_file.encode(ours, {"preprocess": said})
+        Path("net.safetensors").write_bytes(data)
+        ran = regnetc("predict", "x200mf", "none.png", "--weights", "net.safetensors")
+        assert (ran.code, "error[bad-preprocess]" in ran.err, why in ran.err) == (1, True, True), (
+            ran.err
+        )
+        ran = regnetc("weights", "inspect", "net.safetensors")
+        assert (ran.code, why in ran.out.replace("\n", " ")) == (0, True), ran.out

@@ -164,8 +164,10 @@ class _Blocks(NamedTuple):
 def _read(shapes: Shapes, name: str) -> Network:
     try:
         return _network(shapes, name)
-    except (KeyError, IndexError, ZeroDivisionError, ValueError) as e:
-        raise LiftError(f"it has no {e.args[0] if e.args else 'such layer'}") from None
+    except KeyError as e:
+        raise LiftError(f"it has no {e.args[0]}") from None
+    except (IndexError, ZeroDivisionError, ValueError):
+        raise LiftError("its shapes are those of no convolutions, norms and blocks") from None
 
 
 def _network(shapes: Shapes, name: str) -> Network:

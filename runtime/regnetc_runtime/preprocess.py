@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -96,10 +96,20 @@ class Preprocess:
         """
         try:
             found = json.loads(text)
-            found = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-            return cls(**found)
-        except (ValueError, TypeError, AttributeError, RecursionError) as e:
-            raise _bad(printable(e)) from e
+        except (ValueError, RecursionError) as e:
+            raise _bad("that is no JSON") from e
+        known = {f.name for f in fields(cls)}
+        if not isinstance(found, dict) or found.keys() - known:
+            raise _bad(f"it is a mapping of {', '.join(sorted(known))}, and of nothing else")
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in found.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError as e:  # a word in the place of a number, and the like
+            raise _bad(
+                "its values are numbers, lists of numbers, or words where they should not be"
+            ) from e
 
 
 def _finite(numbers: Iterable[float]) -> bool:
@@ -107,4 +117,8 @@ def _finite(numbers: Iterable[float]) -> bool:
 
 
 def _bad(why: str) -> Problem:
-    return Problem("bad-preprocess", f"images cannot be prepared like this: {why}")
+    return Problem(
+        "bad-preprocess",
+        f"images cannot be prepared like this: {why}",
+        help="say it by --resize, --crop, --mean and --std, or mend `preprocess` in the file of the weights",
+    )

@@ -76,11 +76,18 @@ def located(
             )  # fmt: skip
         return _fetched(opened, entry, None)
     path = Path(weights)
-    if path.exists() or not isinstance(weights, str):
+    if not isinstance(weights, str) or path.is_file() or _holds_weights(path):
         return path, None
     if path.suffix in _SUFFIXES or os.sep in weights or opened.known is None:
         return path, None  # which says that it is not there
     return _fetched(opened, opened.known, weights)
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Whether it is the folder of a run, or of a network with its weights."""
+    from regnetc_runtime.training.run_folder import MANIFEST
+
+    return (folder / MANIFEST).is_file() or (folder / FOLDER_WEIGHTS).is_file()
 
 
 def _fetched(opened: Opened, entry: Entry, source: str | None) -> tuple[Path, Publication]:

@@ -80,7 +80,7 @@ def command(target: str, images: tuple[Path, ...], **given: Any) -> None:
 def _data(prediction: Prediction) -> dict[str, Any]:
     problem = prediction.problem
     return {
-        "image": printable(str(prediction.path), 4_000),
+        "image": str(prediction.path),
         "classes": [
             {"index": g.index, "name": g.name, "score": g.score} for g in prediction.classes
         ],
@@ -106,4 +106,4 @@ def _names(path: Path) -> list[str]:
         raise Problem("unreadable", str(e)) from None
     except UnicodeDecodeError:
         raise Problem("encoding", f"`{printable(str(path))}` is not UTF-8") from None
-    return text.splitlines()
+    return text.removesuffix("\n").replace("\r\n", "\n").split("\n")

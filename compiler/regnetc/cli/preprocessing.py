@@ -68,7 +68,13 @@ def known(network: Network, weights: Weights, row: Publication | None = None) ->
 
     stored = weights.meta.get("preprocess")
     if stored is not None:
-        return preprocess.Preprocess.from_json(stored)
+        said_so = preprocess.Preprocess.from_json(stored)
+        if said_so.channels != network.channels:
+            raise Problem(
+                "bad-preprocess", f"the weights' file prepares images of {said_so.channels} channels, the network takes {network.channels}",
+                help="`preprocess` in its metadata is of another network: save the weights without it",
+            )  # fmt: skip
+        return said_so
     if row is None:
         found = zoo.published_as(weights.digest)
         row = found[1] if found is not None else None

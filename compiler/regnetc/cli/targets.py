@@ -50,6 +50,10 @@ def find(text: str, *, recipes: bool = True) -> Target:
 
     A bare word is a shipped recipe before it is a network of the zoo, unless there are to be no recipes.
     """
+    if not text.strip():
+        raise Problem(
+            "unknown-network", "no network is named", help="name a file, or a network of the zoo"
+        )
     member = _member(text)
     if member is not None:
         return Target(member.network, member, member.scope)
@@ -64,7 +68,7 @@ def find(text: str, *, recipes: bool = True) -> Target:
 
         if is_shipped(text):
             path, name = Path(shipped_path()), text
-    if path.suffix not in (".json", ".py", ".regnet") and not _exists(str(path)):
+    if path.suffix not in (".json", ".py", ".regnet") and not os.path.isfile(path):  # noqa: PTH113 - as below
         entry = named(text, "file and no ")
         path = Path(entry.path)
         return replace(_named(_sound(path), path, entry.network.name), entry=entry)
@@ -98,6 +102,11 @@ def address(text: str) -> tuple[Path, int] | None:
         return None
     refuse_unfinished(folder)
     if not is_population(folder):
+        if folder and os.path.isdir(folder):  # noqa: PTH112 - false, too, for a name that no folder can have
+            raise Problem(
+                "bad-population", f"`{printable(folder)}` is no population, so it has no member `{printable(number, 40)}`",
+                help="`regnetc sample` makes populations",
+            )  # fmt: skip
         return None
     from ..spaces import store
 

@@ -84,15 +84,14 @@ def _read(file: Path) -> Weights:
     loaded = weights.read(opening.weights_file(file)[0])
     if not loaded.dialect:
         dialects.recognise(list(loaded.tensors))  # which says why not
-    _check_types(file, loaded)
+    _check_types(file, {k: t for k, t in loaded.tensors.items() if k not in loaded.strange})
     return loaded
 
 
-def _check_types(file: Path, loaded: Weights) -> None:
+def _check_types(file: Path, tensors: Mapping[str, Tensor]) -> None:
     """Raise `wrong-dtype` for weights that are no floats, as quantised ones are, and counters that are."""
     wrong = [
-        k for k, t in {**loaded.tensors, **(loaded.ema or {})}.items()
-        if k not in loaded.strange and t.is_floating_point() == k.endswith("num_batches_tracked")
+        k for k, t in tensors.items() if t.is_floating_point() == k.endswith("num_batches_tracked")
     ]  # fmt: skip
     if wrong:
         raise Problem(
@@ -126,7 +125,10 @@ def _model_name(lifted: Lifted, file: Path) -> str:
 
 def _facts(file: Path, loaded: Weights, lifted: Lifted) -> dict[str, Any]:
     n = lifted.network
-    prepare = preprocessing.known(n, loaded)
+    try:
+        prepare, odd = preprocessing.known(n, loaded), []
+    except Problem as e:  # what a file says of its images is no reason not to look at it
+        prepare, odd = None, [e.message]
     kinds = sorted({str(t.dtype).removeprefix("torch.") for t in loaded.tensors.values()})
     return {
         "file": printable(str(file), 4_000), "sha256": loaded.digest, "dialect": loaded.dialect,
@@ -137,7 +139,7 @@ def _facts(file: Path, loaded: Weights, lifted: Lifted) -> dict[str, Any]:
         "published": _publisher(loaded), "images": None if prepare is None else described(prepare),
         "extra": [printable(x, 100) for x in loaded.extra], "unread": [printable(x, 100) for x in loaded.unread],
         "strange": [printable(x, 100) for x in loaded.strange],
-        "notes": [*lifted.notes, *loaded.notes],
+        "notes": [*lifted.notes, *loaded.notes, *odd],
     }  # fmt: skip
 
 
@@ -277,14 +279,22 @@ def _changed(
             f"{printable(str(file))} holds no average of the weights",
             help="leave --ema out",
         )
-    source = loaded.ema if ema and loaded.ema is not None else loaded.tensors
     wanted = shapes_of(lifted.network)
+    source = loaded.tensors
+    if ema and loaded.ema is not None:
+        source = loaded.ema
+        _check_average(file, source, loaded.tensors, wanted)
     ours = {k: source[k] for k in wanted if k in source}
     added = [k for k in wanted if k not in ours and k.endswith("num_batches_tracked")]
     notes = []
     if flip_channels:
+        if lifted.network.channels != _COLOURS:
+            raise Problem(
+                "no-colours", f"the network takes images of {lifted.network.channels:,} channels, not red, green and blue",
+                help="leave --flip-channels out",
+            )  # fmt: skip
         for name in _STEMS:
-            if name in ours and ours[name].shape[1] == _COLOURS:
+            if name in ours:
                 ours[name] = ours[name].flip(1).contiguous()
                 notes.append("the stem takes its colours in the other order now")
     if classes is not None:
@@ -296,6 +306,28 @@ def _changed(
         "dropped": [*map(printable, loaded.strange), *map(printable, loaded.extra)], "notes": notes,
     }  # fmt: skip
     return ordered, said
+
+
+def _check_average(
+    file: Path,
+    average: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    wanted: Mapping[str, Any],
+) -> None:
+    """Raise `wrong-average` where it is not of the network whose weights lie beside it."""
+    missing = [k for k in wanted if k in weights and k not in average]
+    other = [
+        k for k in wanted if k in weights and k in average and average[k].shape != weights[k].shape
+    ]
+    if missing or other:
+        lists = {"missing": missing, "of another shape": other}
+        raise Problem(
+            "wrong-average",
+            f"the average of the weights in {printable(str(file))} is not that of their network",
+            details=[f"{len(v):,} {what}: {some(v)}" for what, v in lists.items() if v],
+            help="leave --ema out: the weights themselves are whole",
+        )
+    _check_types(file, {k: average[k] for k in wanted if k in average})
 
 
 def _new_head(ours: dict[str, Tensor], classes: int, lifted: Lifted) -> str:
@@ -345,7 +377,8 @@ def _write(
         {theirs: ours[k].contiguous() for k, theirs in names.items()}, meta
     )
     files.write(out, data)
-    renamed = sum(a != b for a, b in names.items())
+    before = dialects.renamed({k: tuple(t.shape) for k, t in ours.items()}, loaded.dialect)
+    renamed = sum(before[k] != theirs for k, theirs in names.items())
     return {"written": str(out), "renamed": renamed, "names": list(names.values())}
 
 

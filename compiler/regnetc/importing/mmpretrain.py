@@ -18,7 +18,7 @@ _NORMS = {"bn": "batch", "syncbn": "batch"}
 
 
 def matches(found: Literals) -> bool:
-    return "model" in found.values or "_base_" in found.values
+    return not {"model", "_base_"}.isdisjoint(found.values) or "read_base" in found.touched
 
 
 def read(found: Literals, path: Path) -> Draft:
@@ -61,6 +61,12 @@ class _Bases:
         self, found: Literals, path: Path, above: tuple[Path, ...] = ()
     ) -> tuple[Any, list[str]]:
         """A file's `model` over those of its bases, as mmengine merges them; and notes."""
+        for name in ("model", "_base_", "read_base"):
+            if name in found.touched:
+                raise ConfigError(
+                    "bad-config", f"{found.touched[name]} is not run, and may change the network",
+                    help="write `model` as a mapping, and `_base_` as a list of files",
+                )  # fmt: skip
         notes: list[str] = []
         model: Any = None
         trail = (*above, path.absolute())
@@ -76,10 +82,16 @@ class _Bases:
                 inner = from_python(read_bytes(str(file), TEXT_BYTES))
                 below, more = self.model(inner, file, trail)
             except ConfigError as e:
-                raise ConfigError(e.name, f"`_base_` {base}: {e}", e.details, e.help) from None
+                where = "" if str(e).startswith("`_base_`") else f"`_base_` {base}: "
+                raise ConfigError(e.name, f"{where}{e}", e.details, e.help) from None
+            if below is not None and model is not None:
+                raise ConfigError(
+                    "bad-config", f"`_base_` {base} has a `model`, and so has one before it, which mmengine refuses",
+                    help="let one of them build on the other",
+                )  # fmt: skip
             if below is not None:
                 notes.append(f"`_base_` {base} is followed")
-                model = _merged(model, below)
+                model = below
             notes += more
         return _merged(model, found.values.get("model")), notes
 
@@ -103,8 +115,12 @@ def _merged(base: Any, own: Any) -> Any:
 def _backbone(values: Mapping[str, Any], bases: list[str]) -> Mapping[str, Any]:
     model = values.get("model")
     backbone = model.get("backbone") if isinstance(model, Mapping) else None
-    if not isinstance(backbone, Mapping) or "arch" not in backbone:
-        shown = f"it builds on {bases[0]}, which has to lie where it says" if bases else None
+    if not isinstance(backbone, Mapping) or backbone.get("arch") is None:
+        shown = (
+            f"it builds on {bases[0]}, which has to lie where it says and to have one"
+            if bases
+            else None
+        )
         raise ConfigError(
             "no-network", "its `model` names no `backbone` with an `arch`", help=shown
         )

@@ -131,6 +131,8 @@ class Literals(NamedTuple):
 
     values: dict[str, Any]
     other: tuple[str, ...]
+    touched: dict[str, str]
+    """Names that those lines speak of, with the line."""
 
 
 def from_python(data: bytes) -> Literals:
@@ -138,6 +140,7 @@ def from_python(data: bytes) -> Literals:
     tree = _parsed(text_of(data, TEXT_BYTES), "exec")
     values: dict[str, Any] = {}
     other: list[str] = []
+    touched: dict[str, str] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             continue  # a docstring
@@ -146,8 +149,17 @@ def from_python(data: bytes) -> Literals:
             if isinstance(target, ast.Name):
                 values[target.id] = _value(statement.value, values)
                 continue
-        other.append(f"line {statement.lineno}: `{_source(statement)}`")
-    return Literals(values, tuple(other))
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            if statement.value is not None:
+                values[statement.target.id] = _value(statement.value, values)
+            continue
+        line = f"line {statement.lineno}: `{_source(statement)}`"
+        other.append(line)
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name | ast.alias):
+                name = node.id if isinstance(node, ast.Name) else node.asname or node.name
+                touched.setdefault(name, line)
+    return Literals(values, tuple(other), touched)
 
 
 def from_call(text: str) -> Any:
