@@ -98,3 +98,14 @@ def test_any_override_is_taken_or_refused(tokens: list[str]) -> None:
         assert "--set:1:" in said
     else:
         assert Recipe.from_json(found.json).digest == found.digest
+
+
+@pytest.mark.parametrize(
+    "text", ["zoom=0.9", "label_smoothing=0.99", "drop_path=0.99", "validation=0.5"]
+)
+def test_the_end_of_a_range_is_in_it(text: str) -> None:
+    """0.9 as a float is a little more than nine tenths."""
+    field, _, value = text.partition("=")
+    assert find("digits", (text,)).json[field] == float(value)
+    with pytest.raises(SpecError):
+        find("digits", (f"{field}={float(value) + 0.001}",))

@@ -189,6 +189,12 @@ def test_several_seeds_have_a_mean_and_a_spread(trained: Path) -> None:
     tops = [run["test"]["top1"] for run in ran.json["runs"]]
     assert ran.json["test"]["mean"] == pytest.approx(sum(tops) / 2)
     assert {p.name for p in (trained / "seeds").iterdir()} == {"seed-0", "seed-1"}
+    listed = {Path(run["folder"]).name for run in regnetc("runs", trained, "--json").json["runs"]}
+    assert {"run", "seed-0", "seed-1"} <= listed
+    again = regnetc(
+        "run", trained / "digits.py", "--train", "--data", "digits", "--seed", "3", "--seed", "3"
+    )
+    assert (again.code, "a seed is given twice" in again.err) == (2, True)
 
 
 def test_an_evaluation_leaves_its_report_and_its_mark(trained: Path) -> None:
@@ -571,6 +577,72 @@ def test_a_run_keeps_what_was_found_on_its_own_data(trained: Path, tmp_path: Pat
     assert "nothing is written into" in ran.err
     assert {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()} == before
     assert (tmp_path / "report/report.json").is_file()
+
+
+def test_a_report_replaces_nothing_of_another_run(trained: Path, tmp_path: Path) -> None:
+    other, foreign = tmp_path / "other", tmp_path / "foreign"
+    shutil.copytree(trained / "run", other)
+    foreign.mkdir()
+    (foreign / "mine.txt").write_text("x")
+    before = {p.name: p.read_bytes() for p in other.iterdir() if p.is_file()}
+    evaluate = [
+        "run",
+        trained / "digits.py",
+        "--eval",
+        "--data",
+        "digits",
+        "--weights",
+        trained / "run",
+    ]
+    assert "error[run-exists]" in regnetc(*evaluate, "-o", other).err
+    assert "error[foreign-folder]" in regnetc(*evaluate, "-o", foreign).err
+    assert {p.name: p.read_bytes() for p in other.iterdir() if p.is_file()} == before
+    assert regnetc("run", trained / "digits.py", "--eval", "-o", tmp_path / "new").code == 2
+    for _ in range(2):  # a report may be made anew
+        assert regnetc(*evaluate, "-o", tmp_path / "report").code == 0
+    metrics = json.loads((other / "metrics.json").read_text())
+    metrics["weights"]["sha256"] = "0" * 64
+    (other / "metrics.json").write_text(json.dumps(metrics))
+    assert "error[foreign-predictions]" in regnetc("compare", other, trained / "run").err
+
+
+def test_what_is_said_of_the_test_part_is_so(trained: Path, tmp_path: Path) -> None:
+    train: list[str | Path] = [
+        "run",
+        trained / "digits.py",
+        "--train",
+        "--data",
+        "digits",
+        "--set",
+        "epochs=1",
+    ]
+    said = "not looked at the test part yet"
+    run = tmp_path / "my run"
+    first = regnetc(*train, "-o", run)
+    assert said in first.out
+    assert f"--weights '{run}'" in first.out.replace("\n", "")
+    again = regnetc(*train, "--eval", "--resume", "-o", run)
+    assert "--eval looks at no run that has ended" in again.err
+    assert (
+        regnetc("run", trained / "digits.py", "--eval", "--data", "digits", "--weights", run).code
+        == 0
+    )
+    assert said not in regnetc(*train, "--resume", "-o", run).out
+
+
+def test_a_repeated_run_is_the_same_wherever_its_data_are_named_from(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("train", "val"):
+        shutil.copytree("images", f"sorted/{part}")
+    ran = regnetc("run", "small.py", "--train", "--data", "sorted", "--recipe", "smoke", "--set", "epochs=1", "--set", "batch=4", "-o", "run")  # fmt: skip
+    assert ran.code == 0, ran.err
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    ran = regnetc("rerun", "../run")
+    assert (ran.code, "equal, bit for bit" in ran.out) == (0, True), ran
+    again = regnetc("run", "../small.py", "--train", "--resume", "-o", "../run")
+    assert "has come to its end before" in again.err
 
 
 def test_the_last_unfinished_run_is_found_whatever_it_is_called(

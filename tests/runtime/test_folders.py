@@ -63,6 +63,7 @@ def test_odd_entries(root: Path) -> None:
     assert [i for _, i in files(found)].count(3) == 1
     assert found.notes == (
         "links to folders are not followed: again",
+        "folders within class folders (1) are not looked into: a/folder.png",
         "classes without images (1): c",
     )
     assert len(found.labels) == 7

@@ -102,8 +102,16 @@ def _sides(a: Path, b: Path, part: str | None) -> tuple[_Side, _Side]:
         )  # fmt: skip
 
     def side(path: Path) -> _Side:
-        file = path / FILES[part or there[0]] if path in of_run else path
-        return _Side(path, read(file), of_run.get(path))
+        if path not in of_run:
+            return _Side(path, read(path), None)
+        found = _Side(path, read(path / FILES[part or there[0]]), of_run[path])
+        own, theirs = of_run[path].digests["weights"], found.predictions.about.weights_digest
+        if own and theirs and own != theirs:
+            raise Problem(
+                "foreign-predictions", f"the predictions in {printable(str(path))} are of other weights than the run's",
+                help=f"`regnetc run ... --eval --weights {printable(str(path))}` writes its own anew",
+            )  # fmt: skip
+        return found
 
     return side(a), side(b)
 

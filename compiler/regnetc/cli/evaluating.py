@@ -31,6 +31,10 @@ def evaluate(generated: modules.Generated, given: dict[str, Any]) -> int:
         raise click.UsageError(
             "--data goes with --weights FILE; without it the network knows nothing"
         )
+    if given["out"] is not None and given["data"] is None:
+        raise click.UsageError(
+            "-o keeps the report of an evaluation: it goes with --data and --weights"
+        )
     from regnetc_runtime import count, device, speed
 
     use_threads(given["threads"])
@@ -109,6 +113,7 @@ def _look(
     from regnetc_runtime.training import run_folder
 
     path, run = opening.weights_file(given["weights"])
+    _check_report(given["out"], run)
     loaded = modules.load_weights(net, network, path)
     prepare = preprocessing.chosen(network, loaded, given, given.get("published"))
     data = sources.open_data(
@@ -120,7 +125,7 @@ def _look(
         raise Problem("no-test-images", f"{data.name} has no images to test with")
     name = "digits, held-out test part" if data.kind == "digits" else data.name
     part, workers = data.test, given["workers"]
-    run = _to_write(run, data.digest)
+    run = _to_write(run, data.digest, kept=given["out"] is not None)
 
     def bad() -> BadImages:
         return BadImages(limit=1.0 if given["skip_bad"] else 0.0, replace=False)
@@ -149,7 +154,25 @@ def _look(
     return seen
 
 
-def _to_write(run: Path | None, digest: str) -> Path | None:
+def _check_report(folder: Path | None, run: Path | None) -> None:
+    """Raise `run-exists` or `foreign-folder` where a report would replace what belongs to something else."""
+    from regnetc_runtime.training import run_folder
+
+    if folder is None or not folder.is_dir() or (run is not None and folder.samefile(run)):
+        return
+    shown = printable(str(folder))
+    if run_folder.begun(folder):
+        raise Problem(
+            "run-exists", f"{shown} is the folder of another run, whose own results lie there",
+            help="choose another folder with -o",
+        )  # fmt: skip
+    if any(folder.iterdir()) and not (folder / reports.REPORT).is_file():
+        raise Problem(
+            "foreign-folder", f"{shown} holds something else than a report", help="choose another folder with -o"
+        )  # fmt: skip
+
+
+def _to_write(run: Path | None, digest: str, *, kept: bool) -> Path | None:
     """The run whose folder takes the result: none for other data than its own, or where nothing can be written."""
     from regnetc_runtime import files
     from regnetc_runtime.training import run_folder
@@ -159,7 +182,8 @@ def _to_write(run: Path | None, digest: str) -> Path | None:
     shown = printable(str(run))
     if run_folder.read_manifest(run).get("data_digest") != digest:
         console.say_warning(
-            f"these are not the data of the run, so nothing is written into {shown}; -o DIR keeps a report"
+            f"these are not the data of the run, so nothing is written into {shown}"
+            + ("" if kept else "; -o DIR keeps a report")
         )
         return None
     try:

@@ -60,7 +60,7 @@ def fetch(
     click.echo(printable(str(found.path), 4_000))
 
 
-def choose(entry: Entry, name: str, source: str | None) -> Publication:
+def choose(entry: Entry, name: str, source: str | None, option: str = "--source") -> Publication:
     """The one row of a network with weights that is meant. Raises `no-weights` and `which-source`.
 
     A publisher's name means that publisher's rows. `source` is a publisher, a recipe, a name, or a
@@ -89,12 +89,12 @@ def choose(entry: Entry, name: str, source: str | None) -> Publication:
     if not found:
         raise Problem(
             "unknown-source", f"`{printable(source or '', 60)}` publishes no weights of {title}",
-            details=_listed(list({r.weights: r for r in reversed(rows)}.values())[::-1]), help=f"say `--source {_address(rows[0], rows)}`",
+            details=_listed(list({r.weights: r for r in reversed(rows)}.values())[::-1], option), help=f"say `{option} {_address(rows[0], rows)}`",
         )  # fmt: skip
     raise Problem(
         "which-source", f"there are {len(by_url)} files of weights of {title}",
-        details=_listed(list(reversed(by_url.values()))),
-        help=f"say which: `--source {_address(found[0], rows)}`",
+        details=_listed(list(reversed(by_url.values())), option),
+        help=f"say which: `{option} {_address(found[0], rows)}`",
     )  # fmt: skip
 
 
@@ -127,8 +127,8 @@ def _address(row: Publication, rows: Sequence[Publication]) -> str:
     return row.row.source
 
 
-def _listed(rows: Sequence[Publication]) -> list[str]:
-    return [f"--source {_address(r, rows)}: {_title(r)}{_more(r)}" for r in rows[:30]]
+def _listed(rows: Sequence[Publication], option: str) -> list[str]:
+    return [f"{option} {_address(r, rows)}: {_title(r)}{_more(r)}" for r in rows[:30]]
 
 
 def _title(row: Publication) -> str:

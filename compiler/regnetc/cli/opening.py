@@ -91,7 +91,7 @@ def _holds_weights(folder: Path) -> bool:
 
 
 def _fetched(opened: Opened, entry: Entry, source: str | None) -> tuple[Path, Publication]:
-    row = fetch.choose(entry, opened.name, source)
+    row = fetch.choose(entry, opened.name, source, "--weights")
     return fetch.get(row).path, row
 
 

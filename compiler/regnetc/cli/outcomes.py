@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import signal
 import statistics
+import sys
 from typing import TYPE_CHECKING, Any
 
 from regnetc_runtime.problems import Problem
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from .plans import Plan
 
 
-def finished(run: RunFolder) -> dict[str, Any]:
+_UNSAID = ("seen", "tested", "testable")  # in JSON
+
+
+def finished(run: RunFolder, generated: modules.Generated, *, evaluating: bool) -> dict[str, Any]:
     """What is said of a run that has come to its end before. Raises `not-a-run` without sound metrics."""
     from regnetc_runtime import files
     from regnetc_runtime.limits import RUN_MANIFEST_BYTES
@@ -38,13 +43,31 @@ def finished(run: RunFolder) -> dict[str, Any]:
             f"{METRICS} of the run in {printable(str(run.root))}, which has come to its end, is gone or changed",
             help="`regnetc run --eval --weights RUN` evaluates its weights, `regnetc rerun RUN` makes it again",
         )
-    return summary(run, found)
+    done = summary(run, found)
+    if evaluating and not done["tested"]:
+        console.say_warning(f"--eval looks at no run that has ended: {_look(generated, done)}")
+    return done
 
 
 def summary(run: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
-    """Metrics with the folder, the place of the data and the seed."""
+    """Metrics with the folder, the place of the data, the seed, and whether the test part was looked at."""
     place = (run.manifest.get("data") or {}).get("place")
-    return {"folder": str(run.root), "place": place, "seed": run.manifest["seed"], **found}
+    tested = bool(run.manifest.get("test_split_used"))
+    return {
+        "folder": str(run.root),
+        "place": place,
+        "seed": run.manifest["seed"],
+        "tested": tested,
+        **found,
+    }
+
+
+def _look(generated: modules.Generated, run: dict[str, Any]) -> str:
+    """The command that looks at the test part with the weights of a run."""
+    file, place, folder = (
+        shlex.quote(printable(str(x))) for x in (generated.path, run["place"], run["folder"])
+    )
+    return f"regnetc run {file} --eval --data {place} --weights {folder}"
 
 
 def say_stopped(generated: modules.Generated, plan: Plan, number: int, step: int | None) -> None:
@@ -54,15 +77,30 @@ def say_stopped(generated: modules.Generated, plan: Plan, number: int, step: int
     console.say_error(
         "stopped",
         f"stopped by {'Ctrl-C' if name == 'SIGINT' else name}{what}",
-        help=f"regnetc run {printable(str(generated.path))} --train --resume -o {printable(str(plan.folder))}",
+        help=_again(generated, plan),
     )
+
+
+ONCE = ("-o", "--out", "--seed")  # with a value, and not said again to go on with one run
+
+
+def _again(generated: modules.Generated, plan: Plan) -> str:
+    """The command that was typed, to go on with one run."""
+    typed = sys.argv[1:] if sys.argv[1:2] == ["run"] else ["run", str(generated.path), "--train"]
+    words, given = [], iter(typed)
+    for word in given:
+        if word in ONCE:
+            next(given, None)
+        elif word != "--resume" and not word.startswith(("--out=", "--seed=")):
+            words.append(word)
+    return printable(shlex.join(["regnetc", *words, "--resume", "-o", str(plan.folder)]), 2_000)
 
 
 def say(generated: modules.Generated, runs: list[dict[str, Any]], given: dict[str, Any]) -> None:
     """What came of the runs: on the screen, or as JSON."""
     network = modules.resolved(generated)
     if given["as_json"]:
-        said = [{k: v for k, v in run.items() if k != "seen"} for run in runs]
+        said = [{k: v for k, v in run.items() if k not in _UNSAID} for run in runs]
         console.say_json(
             {"name": network.name, "digest": generated.digest, "runs": said, **_spreads(runs)}
         )
@@ -78,11 +116,13 @@ def say(generated: modules.Generated, runs: list[dict[str, Any]], given: dict[st
         if run.get("seen") is not None:
             reports.show(out, run["seen"])
         out.print(f"wrote {printable(run['folder'])}/")
-        if run.get("test") is None and run["place"]:
-            again = f"--eval --data {printable(run['place'])} --weights {printable(run['folder'])}"
-            out.print(
-                f"not looked at the test part yet: regnetc run {printable(str(generated.path))} {again}"
-            )
+        if (
+            run.get("test") is None
+            and run["place"]
+            and not run["tested"]
+            and run.get("testable", True)
+        ):
+            out.print(f"not looked at the test part yet: {_look(generated, run)}")
     for what, spread in _spreads(runs).items():
         out.print(
             f"{what} top-1 over {len(runs)} seeds: {spread['mean']:.2f}% +- {spread['deviation']:.2f} "

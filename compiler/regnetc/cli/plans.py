@@ -45,6 +45,8 @@ def asked_for(generated: modules.Generated, given: dict[str, Any]) -> Iterator[P
     seeds = given["seeds"] or (None,)
     if given["resume"] and len(seeds) > 1:
         raise click.UsageError("--resume goes on with one run, so it takes one seed")
+    if len(set(seeds)) < len(seeds):
+        raise click.UsageError("a seed is given twice, which would make the same run twice")
     for seed in seeds:
         folder = given["out"]
         if folder is None:
@@ -58,6 +60,7 @@ def asked_for(generated: modules.Generated, given: dict[str, Any]) -> Iterator[P
 def _plan(folder: Path, seed: int | None, given: dict[str, Any]) -> Plan:
     """What is not said is taken from the run that is gone on with, or from the kind of the data."""
     from ..recipes import find
+    from ..recipes.finding import is_shipped
 
     before = _before(folder) if given["resume"] else None
     place = given["data"] or (before.data if before is not None else None)
@@ -68,6 +71,10 @@ def _plan(folder: Path, seed: int | None, given: dict[str, Any]) -> Plan:
         recipe, overrides = before.recipe, before.overrides
     else:
         of_before = before.recipe["name"] if before is not None else None
+        if of_before is not None and given["recipe"] is None and not is_shipped(of_before):
+            raise click.UsageError(
+                f"the run's recipe `{printable(of_before)}` is of a file: say --recipe FILE:{printable(of_before)} beside --set"
+            )
         recipe = find(given["recipe"] or of_before or _default_recipe(place), overrides).json
     if seed is None:
         seed = before.seed if before is not None else 0
@@ -84,7 +91,9 @@ def _before(folder: Path) -> Plan | None:
         return None
     found = run_folder.read_manifest(folder)
     data, overrides, seed = found.get("data"), found.get("overrides"), found.get("seed")
-    place = data.get("place") if isinstance(data, dict) else None
+    place, path = (data.get(k) if isinstance(data, dict) else None for k in ("place", "path"))
+    if isinstance(path, str) and not Path(str(place)).exists() and Path(path).exists():
+        place = path  # named from another folder than this
     why = "what it says of data, seed or overrides is nothing that a run is made by"
     try:
         canonical.validate(found.get("recipe"))

@@ -96,7 +96,9 @@ def _run(
     with contextlib.ExitStack() as stack:
         run, finished = processes.open_run(stack, plan, made_by, generated, group)
         if finished:
-            return outcomes.finished(run) if run is not None else {}
+            return (
+                outcomes.finished(run, generated, evaluating=evaluating) if run is not None else {}
+            )
         with bar(f"training {network.name}") as progress:
             training = loop.Training(net, job, group, run, _Watch(progress, leads=group.leads))
             try:
@@ -109,8 +111,10 @@ def _run(
         done = _finish(generated, run, state, job)
         if evaluating and data.test is not None:
             _test(generated, run, state, job, done)
-        elif evaluating:
-            console.say_warning(f"{data.name} has no images to test with")
+        if data.test is None:
+            done["testable"] = False
+            if evaluating:
+                console.say_warning(f"{data.name} has no images to test with")
         if run is not None:
             _draw(run, state)
             run.state("finished")
@@ -148,6 +152,7 @@ def _other_data(plan: Plan, kind: str, given: dict[str, Any], group: Group) -> I
     """What was said and does not count: the recipe's data beside --data, a way to share without others."""
     said = str(plan.recipe.get("data"))
     named = "cifar" if said.startswith("cifar") else said
+    kind = "cifar" if kind.startswith("cifar") else kind
     kind = {"folder": "imagenet", "shards": "imagenet"}.get(kind, kind)
     if named not in (kind, "synthetic"):  # a recipe for made-up images is one for anything
         yield f"the recipe is for {said}, and --data names other images: these are taken"
@@ -234,7 +239,11 @@ def _test(
     reports.keep(run.root, seen, part, job.data, digests, job.name)
     done["test"] = seen.to_json()
     done["seen"] = seen
-    kept = {k: v for k, v in done.items() if k not in ("seen", "folder", "place", "history")}
+    kept = {
+        k: v
+        for k, v in done.items()
+        if k not in ("seen", "folder", "place", "history", "tested", "testable")
+    }
     run.write(run_folder.METRICS, kept)
     used = run.manifest.setdefault("test_split_used", [])
     used.append(

@@ -75,8 +75,9 @@ def scan(root: Path) -> ImageFolder:
         classes, links = _class_folders(root)
         listed: list[tuple[Names, np.ndarray]] = []
         count = 0
+        deeper: list[str] = []
         for name in classes:
-            listed.append(_images(root, name))
+            listed.append(_images(root, name, deeper))
             count += len(listed[-1][0])
             if count > DATA_FILES:
                 raise Problem("too-large", f"{printable(root)} has more than {DATA_FILES:,} images")
@@ -90,13 +91,21 @@ def scan(root: Path) -> ImageFolder:
             f"the class folders of {printable(root)} hold no images",
             help=f"images end in {', '.join(EXTENSIONS)}",
         )
-    return _folder(root, classes, listed, links)
+    return _folder(root, classes, listed, links, deeper)
 
 
 def _folder(
-    root: Path, classes: list[str], listed: list[tuple[Names, np.ndarray]], links: list[str]
+    root: Path,
+    classes: list[str],
+    listed: list[tuple[Names, np.ndarray]],
+    links: list[str],
+    deeper: list[str],
 ) -> ImageFolder:
     notes = [f"links to folders are not followed: {some(links)}"] if links else []
+    if deeper:
+        notes.append(
+            f"folders within class folders ({len(deeper):,}) are not looked into: {some(deeper)}"
+        )
     empty = [name for name, (images, _) in zip(classes, listed, strict=True) if not len(images)]
     if empty:
         notes.append(f"classes without images ({len(empty):,}): {some(empty)}")
@@ -136,11 +145,20 @@ def _class_folders(root: Path) -> tuple[list[str], list[str]]:
     return classes, links
 
 
-def _images(root: Path, name: str) -> tuple[Names, np.ndarray]:
-    """Paths within `root` and sizes (int64) of the images of a class, in order of the names."""
+def _images(root: Path, name: str, deeper: list[str]) -> tuple[Names, np.ndarray]:
+    """Paths within `root` and sizes (int64) of the images of a class, in order of the names.
+
+    Folders that lie in that of the class are added to `deeper`.
+    """
+    found, folders = [], []
     with os.scandir(root / name) as entries:
-        found = [(e.name, e.stat().st_size) for e in entries if is_image(e.name) and e.is_file()]
+        for e in entries:
+            if is_image(e.name) and e.is_file():
+                found.append((e.name, e.stat().st_size))
+            elif not e.name.startswith(".") and e.is_dir(follow_symlinks=False):
+                folders.append(f"{name}/{e.name}")
     found.sort()
+    deeper += sorted(folders)
     sizes = np.array([size for _, size in found], np.int64)
     return Names.of(f"{name}/{image}" for image, _ in found), sizes
 

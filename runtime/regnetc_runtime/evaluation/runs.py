@@ -10,7 +10,7 @@ import io
 import json
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,8 @@ class Listing:
 def find(places: Sequence[Path], known: Iterable[Run] = ()) -> Listing:
     """The runs among folders, each of which is a run itself or holds runs one level down.
 
+    What holds nothing but runs, as several seeds are kept, counts for these.
+
     Hidden entries and plain files are passed over. Of the `known` runs, those that have not changed
     since are not read again. Raises `no-such-folder`, `cannot-read`.
     """
@@ -101,7 +103,7 @@ def find(places: Sequence[Path], known: Iterable[Run] = ()) -> Listing:
     others: dict[Path, str] = {}
     before = {run.folder: run for run in known}
     for place in places:
-        for folder in [place] if os.path.lexists(place / MANIFEST) else _folders(place):
+        for folder in [place] if os.path.lexists(place / MANIFEST) else _below(place):
             if _is_report(folder):
                 continue
             try:
@@ -111,6 +113,20 @@ def find(places: Sequence[Path], known: Iterable[Run] = ()) -> Listing:
             except Problem as e:
                 others[folder] = e.message
     return Listing(tuple(runs), others)
+
+
+def _below(place: Path) -> Iterator[Path]:
+    """The folders in one, and those of the runs in a folder that is none."""
+    for folder in _folders(place):
+        inner = [] if os.path.lexists(folder / MANIFEST) or _is_report(folder) else _runs_in(folder)
+        yield from inner or [folder]
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    try:
+        return [f for f in _folders(folder) if os.path.lexists(f / MANIFEST)]
+    except Problem:
+        return []
 
 
 def read(folder: Path) -> Run:
