@@ -585,7 +585,7 @@ def test_a_report_replaces_nothing_of_another_run(trained: Path, tmp_path: Path)
     foreign.mkdir()
     (foreign / "mine.txt").write_text("x")
     before = {p.name: p.read_bytes() for p in other.iterdir() if p.is_file()}
-    evaluate = [
+    evaluate: list[str | Path] = [
         "run",
         trained / "digits.py",
         "--eval",
