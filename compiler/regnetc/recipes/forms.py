@@ -20,7 +20,8 @@ class Number(NamedTuple):
 
     def holds(self, x: Fraction) -> bool:
         """Whether a number lies in the range; a float that is written as an end is that end."""
-        x = next((Fraction(end) for end in (self.low, self.high) if float(x) == float(end)), x)
+        parts = (Fraction(end) for end in (self.low, self.high) if not isinstance(end, int))
+        x = next((end for end in parts if float(x) == float(end)), x)
         low = self.low < x if self.above else self.low <= x
         return low and (x < self.high if self.below else x <= self.high)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from ctypes import c_bool
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawValue
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -115,6 +116,13 @@ def _settle(_worker: int) -> None:
     """How a worker begins: the main process, which may finish and save, decides what a signal means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    shown = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, ConnectionError | EOFError):  # whom an image was handed to has gone
+            shown(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def _as_it_is(decoded: Any) -> Any:
