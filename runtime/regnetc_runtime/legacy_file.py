@@ -6,9 +6,7 @@ hold as the memory was. So all is held against the bytes that are there before t
 
 from __future__ import annotations
 
-from typing import Any
-
-from .pickle_program import DamagedError, Global, Program, UnsafeError, run
+from .pickle_program import DamagedError, Global, Inert, Program, UnsafeError, run
 
 MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The number that torch.save begins such a file with, pickled."""
@@ -26,7 +24,7 @@ def looks_like(data: bytes) -> bool:
     return data.startswith(MAGIC)
 
 
-def program(data: bytes, inert: Any) -> Program:
+def program(data: bytes, inert: Inert) -> Program:
     """Check that all storages are there, each of its size, and nothing else; what the object asks for.
 
     Raises what `pickle_program.run` raises.

@@ -12,11 +12,14 @@ from __future__ import annotations
 import io
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from .limits import CHECKPOINT_OPERATIONS, CHECKPOINT_PICKLE_BYTES
+
+Inert = Callable[[str], bool]
 
 
 class DamagedError(ValueError):
@@ -43,9 +46,9 @@ class Row:
 
 @dataclass(slots=True)
 class Heap:
-    """A list, a dictionary, or what a call makes; `rows` says whether tuples are in it."""
+    """A list, a dictionary, or what a call makes; `deep` says whether more than plain values is in it."""
 
-    rows: bool = False
+    deep: bool = False
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ ROWS = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 PROTOCOL = 2
 
 
-def run(data: bytes, at: int = 0, inert: Any = None) -> Program:
+def run(data: bytes, at: int = 0, inert: Inert = lambda name: False) -> Program:
     """The program that begins there. `inert` says which names nothing is called for.
 
     Raises `DamagedError`, and `UnsafeError` with the name of what it must not ask for.
@@ -90,7 +93,7 @@ def run(data: bytes, at: int = 0, inert: Any = None) -> Program:
         raise DamagedError("its pickle is damaged") from e
     if len(operations) > CHECKPOINT_OPERATIONS:
         raise DamagedError(f"its pickle has more than {CHECKPOINT_OPERATIONS:,} operations")
-    machine = _Machine(inert or (lambda name: False))
+    machine = _Machine(inert)
     try:
         for operation, argument, _ in operations:
             machine.step(operation.name, argument)
@@ -101,7 +104,7 @@ def run(data: bytes, at: int = 0, inert: Any = None) -> Program:
 
 
 class _Machine:
-    def __init__(self, inert: Any) -> None:
+    def __init__(self, inert: Inert) -> None:
         self.inert = inert
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
@@ -126,7 +129,8 @@ class _Machine:
             items = [stack.pop() for _ in range(count)]
             stack.append(Row(tuple(reversed(items))))
         elif name == "TUPLE":
-            self._put(Row(tuple(self._to_mark())))
+            row = Row(tuple(self._to_mark()))
+            self.stack.append(row)
         elif name == "MARK":
             self.marks.append(stack)
             self.stack = []
@@ -159,17 +163,14 @@ class _Machine:
         elif name != "STOP":
             raise DamagedError(f"its pickle has an operation that torch does not read: {name}")
 
-    def _put(self, value: Any) -> None:
-        self.stack.append(value)
-
     def _to_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
     def _fill(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, Heap) and any(isinstance(i, Row) for i in items):
-            target.rows = True
+        if isinstance(target, Heap) and any(isinstance(i, Row | Heap) for i in items):
+            target.deep = True
 
     def _keyed(self, keys: list[Any]) -> None:
         """A tuple of tuples of the same tuples takes for ever to hash, and is the key of no state."""
@@ -192,13 +193,14 @@ class _Machine:
             raise UnsafeError("a call of something that it made itself")
         if name not in CALLED and not self.inert(name):
             raise UnsafeError(name)
-        if name in HASHED and isinstance(arguments, Row):
-            deep = [
-                a for a in arguments.items if isinstance(a, Row) or (isinstance(a, Heap) and a.rows)
-            ]
-            if deep:
-                raise DamagedError("it has tuples in a set")
-        self._put(Heap())
+        given = arguments.items if isinstance(arguments, Row) else ()
+        if name in HASHED and any(
+            isinstance(a, Row) or (isinstance(a, Heap) and a.deep) for a in given
+        ):
+            raise DamagedError("it has tuples in a set")
+        if name == "_codecs.encode" and not all(isinstance(a, str) for a in given):
+            raise DamagedError("it encodes what it has encoded")  # which may double it, and again
+        self.stack.append(Heap())
 
     def _persistent(self, asked: Any) -> None:
         items = asked.items if isinstance(asked, Row) else ()
@@ -207,4 +209,4 @@ class _Machine:
         if items[:1] != ("storage",):
             raise DamagedError("it refers to something that is no storage")
         self.found.storages.append(items)
-        self._put(Heap())
+        self.stack.append(Heap())

@@ -39,6 +39,16 @@ def test_every_type_and_shared_storages() -> None:
         assert torch.equal(found[name], tensor)
 
 
+def begun() -> io.BytesIO:
+    """The three pickles before the object."""
+    out = io.BytesIO()
+    version = torch.serialization.PROTOCOL_VERSION
+    heads: tuple[object, ...] = (torch.serialization.MAGIC_NUMBER, version, {})
+    for head in heads:
+        pickle.dump(head, out, 2)
+    return out
+
+
 def forged(
     *, kind: object = torch.FloatStorage, items: object = 4, view: object = None, key: str = "1",
     listed: tuple[str, ...] = ("1",), stored: int = 4, numbers: int = 4, device: object = "cpu",
@@ -54,14 +64,7 @@ def forged(
             args: tuple[Any, ...] = ("numbers", 0, (4,), (1,), False, OrderedDict())
             return torch._utils._rebuild_tensor_v2, args
 
-    out = io.BytesIO()
-    heads: list[object] = [
-        torch.serialization.MAGIC_NUMBER,
-        torch.serialization.PROTOCOL_VERSION,
-        {},
-    ]
-    for head in heads:
-        pickle.dump(head, out, 2)
+    out = begun()
     Pickler(out, 2).dump({"w": Tensor()})
     pickle.dump(list(listed), out, 2)
     out.write(stored.to_bytes(8, "little") + bytes(4 * numbers))
@@ -118,24 +121,20 @@ def test_lies_are_refused_before_torch_sees_them(data: bytes, why: str) -> None:
 
 def test_a_tuple_out_of_memory_is_the_one_that_torch_takes() -> None:
     """A checker that reads what was pushed last would see another storage than torch."""
-    asked = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0%sX\3\0\0\0cpuM%sNt"
-    large, small = asked % (b"1", b"\xa0\x0f"), asked % (b"0", b"\1\0")
-    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n("
-    rest = b"K\0M\xa0\x0f\x85K\1\x85\x89ccollections\nOrderedDict\n)RtR"
-    body = b"\x80\2}X\1\0\0\0w" + rebuild + large + b"q\5" + small[:-1] + b"h\5Q" + rest + b"s."
-    out = io.BytesIO()
-    heads: list[object] = [
-        torch.serialization.MAGIC_NUMBER,
-        torch.serialization.PROTOCOL_VERSION,
-        {},
-    ]
-    for head in heads:
-        pickle.dump(head, out, 2)
-    out.write(body)
+    asked = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0%sX\3\0\0\0cpuM%s"
+    large = asked % (b"1", b"\xa0\x0f") + b"Ntq\5"  # 4,000 numbers, which the file does not hold
+    small = asked % (b"0", b"\1\0") + b"h\5Qq\6t"
+    rebuilt = b"ctorch._utils\n_rebuild_tensor_v2\n(h\6K\0M\xa0\x0f\x85K\1\x85\x89ccollections\nOrderedDict\n)RtR"
+    out = begun()
+    out.write(b"\x80\2}")
+    for key, value in ((b"a", large), (b"b", small), (b"w", rebuilt)):
+        out.write(b"X\1\0\0\0" + key + value + b"s")
+    out.write(b".")
     pickle.dump(["0"], out, 2)
     out.write((1).to_bytes(8, "little") + bytes(4))
-    with pytest.raises(Problem):
+    with pytest.raises(Problem) as e:
         pickle_file.parse(out.getvalue(), "x.pth")
+    assert "list of its storages" in e.value.message
 
 
 def test_a_file_cut_short_anywhere_is_refused() -> None:

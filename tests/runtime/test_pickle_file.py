@@ -116,11 +116,21 @@ def with_key(made: bytes) -> bytes:
         (b"c__builtin__\nset\n]DEEPa\x85R", "tuples in a set"),
         (b"c__builtin__\nset\nDEEP\x85R", "tuples in a set"),
         (b"ccollections\nCounter\n](DEEPe\x85R", "tuples in a set"),
+        (b"ccollections\nOrderedDict\n](](DEEPK\1ee\x85R", "tuples in a set"),
     ],
 )
 def test_what_would_take_for_ever_is_not_begun(made: bytes, why: str) -> None:
     data = rewritten(saved(STATE), {"data.pkl": with_key(made)})
     with pytest.raises(Problem, match=why):
+        pickle_file.parse(data, "x.pth")
+
+
+def test_what_doubles_is_not_repeated() -> None:
+    """Each time that hexadecimal digits are encoded in such there are twice as many."""
+    once = b"c_codecs\nencode\n(X\4\0\0\0abcdX\6\0\0\0latin1tR"
+    twice = b"c_codecs\nencode\n(" + once + b"X\3\0\0\0hextR"
+    data = rewritten(saved(STATE), {"data.pkl": b"\x80\2" + twice + b"."})
+    with pytest.raises(Problem, match="encodes what it has encoded"):
         pickle_file.parse(data, "x.pth")
 
 
